@@ -63,7 +63,7 @@ def ridge_probe(
 
 # %% ../nbs/03_alignment.ipynb #5f948468
 def plot_collapse(shift: float, n: int = 400, dim: int = 64):  # shift: length of the common direction, in standard deviations of a noise axis
-    "Two sets of random embeddings with a common direction: the pairs' cosines, and what four measures say."
+    "Two sets of random embeddings with a common direction: the pairs' cosines, and what three measures say."
     import matplotlib.pyplot as plt
     from twostage_kd.data import generator
     g = generator(0, "plot_collapse")

@@ -84,7 +84,7 @@ def tutorial_data() -> tuple[Images, Images, Images]:
 def tutorial_teacher(data: tuple[Images, Images], where: torch.device) -> tuple[nn.Module, list[dict], Run]:
     "The notebooks' ResNet-18 for the preset's images, its history and run; trained if it is not in the user's cache."
     size = preset()
-    config = TeacherConfig(epochs=size.teacher_epochs, stem="imagenet" if size.name == "smoke" else "pool")
+    config = TeacherConfig(epochs=size.teacher_epochs, stem=size.stem, px=(24, 32) if size.stem == "pool" else (32,))
     images = data[0].digest()
     folder = tempfile.mkdtemp() if size.name == "smoke" else data_root().parent / "notebooks" / f"{size.name}-{images[:8]}"
     run = Run(folder, dict(teacher="resnet18", images=images, **asdict(config)))
@@ -163,6 +163,6 @@ def ask_teacher(
     where: torch.device,
 ) -> TeacherCache:                # of the training images; its `.validation` has the validation images as they are
     "All that phases 1 and 2 need of the teacher."
-    cache = cache_teacher(teacher, data[0], views, seed, Path(directory) / "teacher-train.cache", where)
-    cache.validation = cache_teacher(teacher, data[1], 1, seed, Path(directory) / "teacher-validation.cache", where)
+    cache = cache_teacher(teacher, data[0], views, seed, Path(directory) / f"train-{views}views-seed{seed}.cache", where)
+    cache.validation = cache_teacher(teacher, data[1], 1, 0, Path(directory) / "validation.cache", where)
     return cache
