@@ -19,7 +19,7 @@ COMMAND = [sys.executable, "-c", "from twostage_kd.cli import main; main()", "ru
 def asked(out: Path) -> bool:
     """Whether the teacher has answered some views, but not all."""
     try:
-        return 0 < json.loads((out / "teacher/train-4views-seed0.cache.json").read_text())["done"] < 24
+        return 0 < json.loads((out / "teacher/train-8views-seed0.cache.json").read_text())["done"] < 24
     except (OSError, ValueError):
         return False
 
