@@ -173,6 +173,12 @@ class CRDLoss(nn.Module):
         else: pooled = scores.logsumexp(1) if c is None else F.softplus(scores - c).sum(1)
         return (F.softplus(pooled - positive) if c is None else F.softplus(c - positive) + pooled).mean()
 
+    @torch.no_grad()
+    def fill(self, f_student: torch.Tensor, f_teacher: torch.Tensor) -> None:  # [n_data, C] each, in the images' order
+        "Start the banks from the embeddings of all images; without it they start from random rows."
+        self.student_bank.copy_(self.student(f_student)[self.order.image])
+        self.teacher_bank.copy_(self.teacher(f_teacher)[self.order.image])
+
     def update(self) -> None:
         "Move the banks to the last batch's embeddings; call it after the optimiser's step."
         rows, z_student, z_teacher = self._fresh

@@ -20,7 +20,7 @@ from .data import written_whole
 # %% ../nbs/04_training.ipynb #f49a5921
 PRESETS = {  # images: of the training part; stem and epochs of the teacher; epochs of phase 1 and of fine-tuning; views cached
     "smoke":    dict(data="shapes100", images=700, stem="imagenet", teacher_epochs=1, epochs=1, finetune_epochs=1, views=2),
-    "tutorial": dict(data="cifar100", images=10_000, stem="imagenet", teacher_epochs=6, epochs=4, finetune_epochs=1, views=4),
+    "tutorial": dict(data="cifar100", images=10_000, stem="imagenet", teacher_epochs=6, epochs=3, finetune_epochs=1, views=4),
     "paper":    dict(data="cifar100", images=35_000, stem="pool", teacher_epochs=30, epochs=30, finetune_epochs=5, views=4)}
 
 def preset() -> SimpleNamespace:
