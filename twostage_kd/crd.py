@@ -27,20 +27,19 @@ class _Pooled(torch.autograd.Function):
     "A pooled function of the scores of anchors z against rows of a bank, its gradient computed on the way."
     @staticmethod
     def forward(ctx, z, own, tiles, tau, threshold):
-        total, gradient = z.new_zeros(len(z), 1), torch.zeros_like(z)
+        total, gradient, q = z.new_zeros(len(z)), torch.zeros_like(z), (z / tau).t().contiguous()
         for rows, keys in tiles:                                           # (m, d), (m,)
-            scores = torch.mm(z / tau, rows.t())                           # (B, m), the only one of its size
-            if threshold is None: weights = scores.sub_(1 / tau).exp_()    # <= 1: unit vectors
+            scores = torch.mm(rows, q)                                     # (m, B), the only one of its size
+            if threshold is None: weights = losses = scores.sub_(1 / tau).exp_()   # <= 1: unit vectors
             else:
                 losses = F.softplus(scores.sub_(threshold))
                 weights = scores.sigmoid_()
-            excluded = own[:, None] == keys                                # (B, m)
-            weights.masked_fill_(excluded, 0)
-            total += (weights if threshold is None else losses.masked_fill_(excluded, 0)).sum(1, keepdim=True)
-            gradient.addmm_(weights, rows)
-        if threshold is None: gradient, total = gradient / total, total.log() + 1 / tau
+            excluded = keys[:, None] == own                                # (m, B)
+            total += losses.masked_fill_(excluded, 0).sum(0)
+            gradient.addmm_(weights.masked_fill_(excluded, 0).t(), rows)
+        if threshold is None: gradient, total = gradient / total[:, None], total.log() + 1 / tau
         ctx.save_for_backward(gradient / tau)
-        return total.squeeze(1)
+        return total
 
     @staticmethod
     def backward(ctx, grad):
