@@ -103,7 +103,8 @@ def plot_alignment(histories: dict[str, list[dict]], epoch: int | None = None): 
             for level, style in (("last", "-"), ("pen", "--")):
                 ax.plot([r["epoch"] + 1 for r in history], [r[f"{level}_{key}"] for r in history], style, color=f"C{k}", marker=".", label=f"{label}, {level}")
         if epoch is not None: ax.axvline(epoch, color="grey", lw=1)
-        ax.set(xlabel="epoch", title=title, ylim=(0, None))
+        ax.set(xlabel="epoch", title=title)
+        if key != "cosine": ax.set_ylim(bottom=0)              # a cosine may be negative
     axes[0].legend(fontsize=7)
     fig.tight_layout()
     return fig
