@@ -105,7 +105,7 @@ def align(
     student.tap = config.tap
     crd = (crd_losses(student, cache, train, config) if crd is None else crd).to(where)
     learns = nn.ModuleDict(dict(stem=student.stem, stages=student.stages, crd=crd))
-    optimizer = torch.optim.SGD(decayed(learns, config.weight_decay), lr=config.lr, momentum=config.sgd_momentum)
+    optimizer = torch.optim.SGD(decayed(learns, config.weight_decay), lr=config.lr, momentum=config.sgd_momentum, fused=True)
     batches = Batches(train, config.batch_size, config.seed, cache.views, where)
     held_out = Batches(validation, device=where)
 
