@@ -371,12 +371,15 @@ def train_only(c: TeacherCommand) -> None:
     from twostage_kd import resnet
     from twostage_kd.data import load
     from twostage_kd.teacher import TeacherConfig, train_teacher
-    from twostage_kd.training import Run, device
+    from twostage_kd.training import Run, device, join_processes, processes
     if c.name not in resnet.TEACHERS: raise ValueError(f"teacher is {c.name!r}: choose one of {', '.join(resnet.TEACHERS)}.")
     epochs = length(c, "teacher_epochs") if c.epochs is None else c.epochs
     more = LENGTHS[table_row(c)]["teacher"] | ({"stem": c.stem} if c.stem else {})
-    config, where = TeacherConfig(epochs, **more, seed=c.seed), device()
-    print(f"{c.name} on {label(c)}, {config.epochs} epochs", flush=True)
+    config = TeacherConfig(epochs, **more, seed=c.seed)
+    join_processes()
+    where, (rank, size) = device(), processes()
+    if rank: sys.stdout = open(os.devnull, "w")                 # one of several processes speaks
+    print(f"{c.name} on {label(c)}, {config.epochs} epochs{f', {size} processes' if size > 1 else ''}", flush=True)
     train, validation, _ = load(c.data, per_class=c.per_class)
     run = Run(c.out or default_out(c, c.name), dict(teacher=c.name, data=label(c), **asdict(config)))
     _, history = train_teacher(c.name, (train, validation), config, run, where)
@@ -386,6 +389,8 @@ def train_only(c: TeacherCommand) -> None:
 # %% ../nbs/12_cli.ipynb #69d714d6
 def perform(command) -> None:
     "Do what a parsed command says."
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not isinstance(command, TeacherCommand):
+        raise ValueError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: only `twostage-kd teacher` works in several processes; start this command without torchrun.")
     if isinstance(command, TeacherCommand): train_only(command)
     else: show_results(pipeline(command) if isinstance(command, RunCommand) else command.directory)
 

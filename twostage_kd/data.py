@@ -368,16 +368,16 @@ class Batches:
         x = cut(self.packed, index, *view_params(self.seed, view, index))[..., :3].float()
         return torch.addcmul(self.shift, x, self.scale).permute(0, 3, 1, 2)
 
-    def draws(self, epoch: int, start: int = 0):
-        "Yield (index, view) for the steps from `start`, in an order that depends on (seed, epoch) alone."
+    def draws(self, epoch: int, start: int = 0, part: slice = slice(None)):
+        "Yield (index, view) of the rows `part` of each batch from `start`, in an order that depends on (seed, epoch) alone."
         order = torch.randperm(self.n, generator=generator(self.seed, "order", epoch)).to(self.device)
         for step in range(start, len(self)):
-            index = order[step * self.batch_size:(step + 1) * self.batch_size]
+            index = order[step * self.batch_size:(step + 1) * self.batch_size][part]
             yield index, self.view_of(epoch, index)
 
-    def epoch(self, epoch: int, start: int = 0):
-        "Yield (x, y, index, view) for the steps from `start`."
-        for index, view in self.draws(epoch, start): yield self.get(index, view), self.labels[index], index, view
+    def epoch(self, epoch: int, start: int = 0, part: slice = slice(None)):
+        "Yield (x, y, index, view) for the steps from `start`; `part`: the rows of a process among several."
+        for index, view in self.draws(epoch, start, part): yield self.get(index, view), self.labels[index], index, view
 
     def plain(self, batch_size: int = 500):
         "Yield (x, y) of all images in order, as they are: for evaluation."

@@ -73,8 +73,8 @@ class CachedFeatures:
 
     def __len__(self) -> int: return len(self.batches)
 
-    def epoch(self, epoch: int, start: int = 0):
-        for index, view in self.batches.draws(epoch, start): yield self.features[view, index], self.batches.labels[index], index, view
+    def epoch(self, epoch: int, start: int = 0, part: slice = slice(None)):
+        for index, view in self.batches.draws(epoch, start, part): yield self.features[view, index], self.batches.labels[index], index, view
 
 # %% ../nbs/07_phase2.ipynb #21526d02
 def solve_classifier(

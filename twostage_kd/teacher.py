@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 from . import resnet
 from .data import Batches, Images, data_root, generator, load, written_whole
-from .training import Progress, Run, autocast, fit, one_cycle, preset
+from .training import Progress, Run, autocast, average, fit, one_cycle, preset, processes
 
 # %% ../nbs/05_teacher.ipynb #5e59052a
 @dataclass(frozen=True)
@@ -67,7 +67,12 @@ def train_teacher(
         px = config.px[-1 - (config.epochs - 1 - int(view[0])) * len(config.px) // config.epochs]
         if px != x.shape[-1]: x = F.interpolate(x, size=(px, px), mode="bilinear", antialias=True)
         with autocast(where): return F.cross_entropy(model(x), y)
-    evaluate = lambda epoch: dict(accuracy=accuracy(predict(model, validation), validation.fine))
+    rank, size = processes()
+    share = validation.subset(torch.arange(rank, len(validation), size))
+    def evaluate(epoch):
+        right = torch.tensor(accuracy(predict(model, share), share.fine) * len(share), device=where)
+        average([right])
+        return dict(accuracy=right.item() * size / len(validation))
     history = fit(run, "teacher", model, optimizer, batches, loss_of, config.epochs, one_cycle, evaluate=evaluate)
     return model.eval(), history
 

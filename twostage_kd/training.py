@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'preset', 'device', 'autocast', 'save_checkpoint', 'load_checkpoint', 'environment', 'save_weights',
-           'load_weights', 'Run', 'Progress', 'exponential', 'one_cycle', 'constant', 'fit']
+           'load_weights', 'Run', 'Progress', 'exponential', 'one_cycle', 'constant', 'processes', 'join_processes',
+           'average', 'fit']
 
 # %% ../nbs/04_training.ipynb #0f0e4849
 import contextlib, hashlib, io, json, os, shutil, subprocess, sys, time, warnings
@@ -13,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np, safetensors.torch, torch, torchvision
-from torch import nn
+from torch import distributed, nn
 from . import __version__
 from .data import written_whole
 
@@ -66,7 +67,7 @@ def environment() -> dict:
     where = Path(__file__).parent if "__file__" in globals() else Path()
     git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=where, capture_output=True, text=True) if shutil.which("git") else None
     return dict(twostage_kd=__version__, python=sys.version.split()[0], torch=torch.__version__, torchvision=torchvision.__version__,
-                device=str(device()), threads=torch.get_num_threads(), commit=git.stdout.strip() or None if git else None,
+                device=str(device()), threads=torch.get_num_threads(), processes=processes()[1], commit=git.stdout.strip() or None if git else None,
                 started=datetime.now(timezone.utc).isoformat(timespec="seconds"))
 
 def save_weights(path, model: nn.Module) -> None:
@@ -126,7 +127,7 @@ class Progress:
     def __init__(self, total: int, label: str, done: int = 0):
         from tqdm import tqdm
         self.label, self.start, self.total, self.done, self.handle, self.shown = label, time.perf_counter(), total, done, None, 0.
-        self.bar = tqdm(total=total, initial=done, desc=label, leave=False, mininterval=.5, disable=_in_notebook() or None, file=sys.stderr)
+        self.bar = tqdm(total=total, initial=done, desc=label, leave=False, mininterval=.5, disable=_in_notebook() or processes()[0] > 0 or None, file=sys.stderr)
 
     def __enter__(self): return self
 
@@ -146,7 +147,7 @@ class Progress:
 
     def __exit__(self, *error):
         self.bar.close()
-        if error[0]: return
+        if error[0] or processes()[0] > 0: return
         text = f"{self.label}: {self.total} of {self.total} in {time.perf_counter() - self.start:.0f} s"
         self.show(text) if _in_notebook() else print(text, flush=True)
 
@@ -168,6 +169,26 @@ def constant(t: float) -> float:
     "1 (section 3.2: Adam at a fixed rate)."
     return 1.
 
+# %% ../nbs/04_training.ipynb #fe7913ba
+def processes() -> tuple[int, int]:
+    "This process's rank, and how many train together: (0, 1) unless torchrun started several."
+    return (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
+
+def join_processes() -> None:
+    "Meet the processes that torchrun started together with this one, if it did."
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or distributed.is_initialized(): return
+    if torch.cuda.is_available(): torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("nccl" if device().type == "cuda" else "gloo")
+
+@torch.no_grad()
+def average(tensors) -> None:
+    "Replace the tensors by their means over all processes."
+    tensors, size = list(tensors), processes()[1]
+    if size == 1: return
+    flat = torch.cat([t.reshape(-1) for t in tensors])                 # one message instead of many
+    distributed.all_reduce(flat)
+    for t, mean in zip(tensors, (flat / size).split([t.numel() for t in tensors])): t.copy_(mean.view_as(t))
+
 # %% ../nbs/04_training.ipynb #6c2a097f
 def fit(
     run: Run, stage: str,            # the stage's name in the run directory
@@ -184,8 +205,9 @@ def fit(
     checkpoint_seconds: float = 60,
 ) -> list[dict]:                     # the history, a record an epoch
     "Train, or go on training, to the end of the stage. Raises ValueError for epochs < 1 or a loss that is not finite."
+    (rank, size), result = processes(), model if result is None else result
     if epochs < 1: raise ValueError(f"epochs is {epochs}: at least 1 is needed.")
-    result = model if result is None else result
+    if batches.batch_size % size: raise ValueError(f"batch size is {batches.batch_size}: it must be a multiple of the {size} processes.")
     if run.finished(stage, result): return run.history(stage)
     rates, first, start, total, seconds = [g["lr"] for g in optimizer.param_groups], 0, 0, 0., 0.
     checkpoint = run.file(f"{stage}.checkpoint")
@@ -193,28 +215,32 @@ def fit(
         model.load_state_dict(state["model"]); optimizer.load_state_dict(state["optimizer"])
         first, start, total, seconds = state["epoch"], state["step"], state["total"], state["seconds"]
     def save(epoch, step):
-        save_checkpoint(checkpoint, dict(model=model.state_dict(), optimizer=optimizer.state_dict(), epoch=epoch, step=step, total=total, seconds=seconds))
+        if rank == 0: save_checkpoint(checkpoint, dict(model=model.state_dict(), optimizer=optimizer.state_dict(), epoch=epoch, step=step, total=total, seconds=seconds))
     saved = time.perf_counter()
     with Progress(epochs * len(batches), stage, first * len(batches) + start) as progress:
         for epoch in range(first, epochs):
             (mode or model.train)()
             clock = time.perf_counter()
-            for step, batch in enumerate(batches.epoch(epoch, start), start):
+            for step, batch in enumerate(batches.epoch(epoch, start, slice(rank, None, size)), start):
                 for group, rate in zip(optimizer.param_groups, rates): group["lr"] = rate * schedule((epoch * len(batches) + step) / (epochs * len(batches)))
                 loss = loss_of(batch)
                 optimizer.zero_grad()
                 loss.backward()
+                average(p.grad for p in model.parameters() if p.grad is not None)
                 optimizer.step()
                 after_step()
                 total = total + loss.detach()
                 progress.step()
-                if time.perf_counter() - saved > checkpoint_seconds:
+                if size == 1 and time.perf_counter() - saved > checkpoint_seconds:   # several processes: at the ends of epochs only
                     seconds, clock = seconds + time.perf_counter() - clock, time.perf_counter()
                     save(epoch, step + 1); saved = time.perf_counter()
+            average([total, *(b for b in model.buffers() if b.is_floating_point())])   # batch norm's running statistics
             mean, seconds = float(total) / len(batches), seconds + time.perf_counter() - clock
             if not np.isfinite(mean): raise ValueError(f"{stage}: the loss is {mean} in epoch {epoch}: lower the learning rate.")
-            run.log(stage, epoch, loss=mean, seconds=round(seconds, 2), images=len(batches) * batches.batch_size, **evaluate(epoch))
+            metrics = evaluate(epoch)
+            if rank == 0: run.log(stage, epoch, loss=mean, seconds=round(seconds, 2), images=len(batches) * batches.batch_size, **metrics)
             start, total, seconds = 0, 0., 0.
             if epoch + 1 < epochs: save(epoch + 1, 0); saved = time.perf_counter()
-    run.finish(stage, result)
+    if rank == 0: run.finish(stage, result)
+    average([torch.zeros((), device=next(model.parameters()).device)])       # all wait until it is written
     return run.history(stage)
