@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['distillation_loss', 'Phase2Config', 'last_features', 'CachedFeatures', 'solve_classifier', 'adam_classifier',
-           'finetune', 'held_out_accuracy', 'fit_classifier', 'plot_phase2']
+           'frozen_optimum', 'finetune', 'held_out_accuracy', 'fit_classifier', 'plot_phase2']
 
 # %% ../nbs/07_phase2.ipynb #078b447e
-import copy
+import copy, time
 from dataclasses import asdict, dataclass
 import torch
 import torch.nn.functional as F
@@ -104,7 +104,7 @@ def solve_classifier(
     return linear, dict(loss=loss.item(), gradient_norm=gradient, iterations=solver.state[linear.weight]["n_iter"])
 
 # %% ../nbs/07_phase2.ipynb #274de155
-def adam_classifier(student, features, held_out, cache, data, config, run) -> tuple[nn.Module, list[dict]]:
+def adam_classifier(student, features, held_out, cache, data, config, run, stage: str = "phase2-adam") -> tuple[nn.Module, list[dict]]:
     "Frozen phase 2 by Adam (section 3.2), on cached features."
     train, validation = data
     model = copy.deepcopy(student)
@@ -113,10 +113,23 @@ def adam_classifier(student, features, held_out, cache, data, config, run) -> tu
     loss_of = lambda batch: distillation_loss(classifier(batch[0]), cache.get(batch[2], batch[3])[2], batch[1], config.temperature, config.kl_weight, config.t_squared)
     optimizer = torch.optim.Adam(classifier.parameters(), lr=config.lr)
     evaluate = lambda epoch: dict(accuracy=accuracy(classifier(held_out).detach().cpu(), validation.fine))
-    history = fit(run, "phase2-adam", classifier, optimizer, batches, loss_of, config.adam_epochs, constant, evaluate=evaluate)
+    history = fit(run, stage, classifier, optimizer, batches, loss_of, config.adam_epochs, constant, evaluate=evaluate)
     return model.eval(), history
 
-def finetune(student, cache, data, config, run) -> tuple[nn.Module, list[dict]]:
+def frozen_optimum(student, features, held_out, cache, data, config, run, stage: str = "phase2-frozen") -> tuple[nn.Module, list[dict]]:
+    "Frozen phase 2 by `solve_classifier`, on cached features."
+    train, validation = data
+    model = copy.deepcopy(student)
+    if not run.finished(stage, model):
+        clock = time.perf_counter()
+        logits = torch.cat([cache.answers[v].split(cache.widths, 1)[2].float() for v in range(cache.views)]).to(features.device)
+        model.classifier, record = solve_classifier(features.flatten(0, 1), logits, train.fine.to(features.device).repeat(cache.views), config)
+        with torch.no_grad(): score = accuracy(model.classifier(held_out).cpu(), validation.fine)
+        run.log(stage, 0, accuracy=score, seconds=round(time.perf_counter() - clock, 2), **record)
+        run.finish(stage, model)
+    return model.eval(), run.history(stage)
+
+def finetune(student, cache, data, config, run, stage: str = "phase2-finetuned") -> tuple[nn.Module, list[dict]]:
     "Phase 2 with the last stage at a small rate (section 3.2), from a student that has a classifier."
     train, validation = data
     model = copy.deepcopy(student)
@@ -130,7 +143,7 @@ def finetune(student, cache, data, config, run) -> tuple[nn.Module, list[dict]]:
         with autocast(where): logits = model(x)
         return distillation_loss(logits.float(), cache.get(index, view)[2], y, config.temperature, config.kl_weight, config.t_squared)
     evaluate = lambda epoch: dict(accuracy=held_out_accuracy(model, held_out))
-    history = fit(run, "phase2-finetuned", model, optimizer, batches, loss_of, config.epochs, constant, mode=mode, evaluate=evaluate)
+    history = fit(run, stage, model, optimizer, batches, loss_of, config.epochs, constant, mode=mode, evaluate=evaluate)
     return model.eval(), history
 
 @torch.inference_mode()
@@ -154,14 +167,8 @@ def fit_classifier(
     features = last_features(student, Batches(train, seed=config.seed, views=cache.views, device=where), cache.views)
     held_out = last_features(student, Batches(validation, device=where), 1)[0]
     models["adam"], histories["adam"] = adam_classifier(student, features, held_out, cache, data, config, run)
-    frozen = copy.deepcopy(student)
-    if not run.finished("phase2-frozen", frozen):
-        logits = torch.cat([cache.answers[v].split(cache.widths, 1)[2].float() for v in range(cache.views)]).to(where)
-        frozen.classifier, record = solve_classifier(features.flatten(0, 1), logits, train.fine.to(where).repeat(cache.views), config)
-        with torch.no_grad(): run.log("phase2-frozen", 0, accuracy=accuracy(frozen.classifier(held_out).cpu(), validation.fine), **record)
-        run.finish("phase2-frozen", frozen)
-    models["frozen"], histories["frozen"] = frozen.eval(), run.history("phase2-frozen")
-    models["finetuned"], histories["finetuned"] = finetune(frozen, cache, data, config, run)
+    models["frozen"], histories["frozen"] = frozen_optimum(student, features, held_out, cache, data, config, run)
+    models["finetuned"], histories["finetuned"] = finetune(models["frozen"], cache, data, config, run)
     return models, histories
 
 # %% ../nbs/07_phase2.ipynb #1ec2c2fe
