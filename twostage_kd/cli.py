@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['LENGTHS', 'CACHE', 'MODELS', 'ACCURACY_HEADER', 'STYLE', 'PAGE', 'by_data', 'Folder', 'RunCommand', 'TeacherCommand',
-           'ReportCommand', 'label', 'table_row', 'length', 'configs', 'crd_seconds', 'estimate', 'minutes',
+           'StudyCommand', 'ReportCommand', 'label', 'table_row', 'length', 'configs', 'estimate', 'minutes',
            'show_plan', 'open_run', 'default_out', 'pipeline', 'save_results', 'command_line', 'read_results',
            'accuracy_rows', 'statistics_rows', 'text_table', 'html_table', 'html_figure', 'report_figures',
-           'report_page', 'show_results', 'train_only', 'perform', 'main']
+           'report_page', 'show_results', 'train_only', 'study', 'perform', 'main']
 
 # %% ../nbs/12_cli.ipynb #421f6879
 import base64, html, io, json, os, shlex, sys, time, warnings
@@ -76,6 +76,18 @@ class TeacherCommand:
 
 
 @dataclass(frozen=True)
+class StudyCommand:
+    """Work off the study of notebook 11: all methods, ablations, pairs and seeds on CIFAR-100.
+
+    The same command goes on where it stopped. Started several times, the processes share the work.
+    """
+    budget: str | None = None       # stop after this time, such as 150m or 8h (default: when all is done)
+    dry_run: bool = False           # only show what is done, and how long the rest will take here
+    runs: Folder("study in the user's cache") = None              # directory of checkpoints and weights
+    results: Folder("the package's own, twostage_kd/results") = None  # directory of predictions and records
+
+
+@dataclass(frozen=True)
 class ReportCommand:
     """Write report.html again from a finished run."""
     directory: tyro.conf.Positional[Path]  # of the run
@@ -106,24 +118,11 @@ def configs(c: RunCommand):  # -> (TeacherConfig, Phase1Config, Phase2Config)
             Phase2Config(length(c, "finetune_epochs"), kl_weight=c.kl_weight, seed=c.seed))
 
 # %% ../nbs/12_cli.ipynb #ced900f5
-def crd_seconds(losses, dims: tuple[tuple[int, int], tuple[int, int]], n: int, where) -> float:
-    "Seconds of both levels' loss, forward and backward, and of moving the banks, for one image of a batch of 64."
-    import torch
-    times, index = [], torch.arange(min(64, n), device=where)
-    for _ in range(4):
-        start = time.perf_counter()
-        for loss, student, teacher in zip(losses.values(), *dims):
-            f_student, f_teacher = (torch.randn(len(index), dim, device=where) for dim in (student, teacher))
-            loss(f_student.requires_grad_(), f_teacher, index).backward()
-            loss.update()
-        float(next(losses.parameters()).grad.sum())          # waits for the device
-        times.append(time.perf_counter() - start)
-    return sorted(times[1:])[1] / len(index)
-
 def estimate(c: RunCommand, train, validation, configs, where) -> dict[str, float]:
     "Seconds that each stage will take here, from a probe of at most five."
     from twostage_kd import resnet
     from twostage_kd.phase1 import crd_losses
+    from twostage_kd.study import crd_seconds
     (one, two, three), names = configs, resnet.pair(c.pair)
     teacher, student = (make[name](train.num_classes, **more).to(where) for make, name, more in
                         zip((resnet.TEACHERS, resnet.STUDENTS), names, (dict(stem=one.stem), {})))
@@ -387,17 +386,36 @@ def train_only(c: TeacherCommand) -> None:
           + shlex.join(["twostage-kd", "run", "--data", c.data, "--teacher", str(run.directory)]))
 
 # %% ../nbs/12_cli.ipynb #69d714d6
+def study(c: StudyCommand) -> None:
+    "The queue of notebook 11, or its state."
+    import _thread, threading
+    from twostage_kd.study import PACKAGED, budget_seconds, finished, progress_table, speeds, trials, work_off
+    from twostage_kd.training import device
+    runs, results = c.runs or CACHE / "study", c.results or PACKAGED
+    if c.dry_run:
+        left = [t for t in trials() if not finished(t, results)]
+        print("measuring the speed of this machine ...", flush=True)
+        rows = progress_table(results, {pair: speeds(pair, device()) for pair in {t.pair for t in left}})
+        return print(text_table(["trial", "group", "state"], rows))
+    if c.budget is None: return work_off(runs, results)
+    timer = threading.Timer(budget_seconds(c.budget), _thread.interrupt_main)   # as Ctrl-C: the same command goes on
+    timer.daemon = True
+    timer.start()
+    try: work_off(runs, results)
+    finally: timer.cancel()
+
 def perform(command) -> None:
     "Do what a parsed command says."
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not isinstance(command, TeacherCommand):
         raise ValueError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: only `twostage-kd teacher` works in several processes; start this command without torchrun.")
     if isinstance(command, TeacherCommand): train_only(command)
+    elif isinstance(command, StudyCommand): study(command)
     else: show_results(pipeline(command) if isinstance(command, RunCommand) else command.directory)
 
 def main(argv: list[str] | None = None) -> None:  # argv: words after twostage-kd; default: this process's
     "The command `twostage-kd`. Ends with exit code 2 after bad input, 130 after an interrupt."
     argv = sys.argv[1:] if argv is None else argv
-    command = tyro.extras.subcommand_cli_from_dict(dict(run=RunCommand, teacher=TeacherCommand, report=ReportCommand), prog="twostage-kd", args=argv,
+    command = tyro.extras.subcommand_cli_from_dict(dict(run=RunCommand, teacher=TeacherCommand, study=StudyCommand, report=ReportCommand), prog="twostage-kd", args=argv,
                                                    description="Two-stage knowledge distillation, from images to a report.")
     os.environ.setdefault("MPLBACKEND", "agg")
     def stop(code: int, sentence: str):
