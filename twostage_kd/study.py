@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['METHODS', 'OURS', 'PACKAGED', 'KINDS', 'Trial', 'trials', 'outputs', 'place', 'finished', 'caption', 'store',
            'publish', 'teacher_of', 'answers_of', 'students_of', 'perform', 'budget_seconds', 'work_off', 'crd_seconds',
-           'speeds', 'predicted_seconds', 'progress_table', 'read_study', 'stage', 'right', 'best']
+           'speeds', 'predicted_seconds', 'progress_table', 'read_study', 'stage', 'right', 'best', 'verdict',
+           'against', 'points', 'settles']
 
 # %% ../nbs/11_study.ipynb #cadfb961
 import io, json, re, time
@@ -59,14 +60,16 @@ def trials() -> list[Trial]:
         students = [Trial(m, 0 if m in ("floor", "ceiling") else epochs, group, settings=OURS if m == "two-stage-exact" else (), **more) for m in METHODS if m != "teacher"]
         return [students[0].teacher, *sorted(students, key=lambda t: t.method != "two-stage-exact")]
     def vary(method="two-stage-exact", views=4, **settings): return Trial(method, 10, "ablations", views=views, settings=tuple(settings.items()))
-    rates = [vary(lr=0.1, weight_decay=1e-4), vary(lr=0.05, weight_decay=1e-4), vary(lr=0.1)]
-    ablations = [vary(), *rates, vary("two-stage-momentum"), vary("two-stage-momentum", lr=0.1, weight_decay=1e-4), vary(levels="last"), vary(levels="pen"), vary(negatives=1024), vary(negatives=None),
+    rates = [vary(), vary(lr=0.1, weight_decay=1e-4), vary(lr=0.05, weight_decay=1e-4), vary(lr=0.1)]
+    ablations = [vary("two-stage-momentum"), vary("two-stage-momentum", lr=0.1, weight_decay=1e-4), vary(levels="last"), vary(levels="pen"), vary(negatives=1024), vary(negatives=None),
                  vary("two-stage-momentum", negatives="batch"), vary(views=1), vary(views=2), vary(views=8), vary(temperature=0.05), vary(temperature=0.2),
                  vary("two-stage-momentum", objective="nce"), vary("two-stage-momentum", bank_start="random")]
     larger = ("resnet34/resnet20", "resnet50/resnet32")
     short = [t for pair in larger for t in methods("pairs", pair=pair, epochs=1, views=1, teacher_epochs=1, finetune_epochs=1)]
     seeds = [t for seed in (1, 2) for t in methods("seeds", seed=seed)[1:]]
-    return methods("main") + ablations + short + seeds + [t for pair in larger for t in methods("pairs30", pair=pair)]
+    twin = [t for t in seeds if t.method == "cross-entropy" and t.seed == 1]     # the yardstick of notebook 08
+    main, larger30 = methods("main"), [t for pair in larger for t in methods("pairs30", pair=pair)]
+    return main[:1] + rates + main[1:] + twin + ablations + short + [t for t in seeds if t not in twin] + larger30
 
 # %% ../nbs/11_study.ipynb #4d5b215b
 PACKAGED = Path(str(files("twostage_kd"))) / "results"
@@ -297,3 +300,24 @@ def right(result: Predictions) -> np.ndarray:  # bool (n,)
 def best(results: list[Predictions]) -> Predictions:
     "The result with the highest validation accuracy."
     return max(results, key=lambda r: r.facts["validation"])
+
+# %% ../nbs/11_study.ipynb #a84b6538
+def verdict(table: Contingency, seeds: int, margin: float = 0.02) -> str:  # table: claimed winner (A) and loser (B)
+    "holds, fails or undecided, for a claim that A is better than B."
+    estimate, low, high = table.accuracy_difference()
+    if abs(estimate) <= (margin if seeds < 3 else 0) or low <= 0 <= high: return "undecided"
+    return "holds" if estimate > 0 else "fails"
+
+def against(a: Predictions, b: Predictions) -> Contingency:
+    "The table of two results."
+    return Contingency.from_predictions(CIFAR100_LABELS, a.prediction, b.prediction)
+
+def points(table: Contingency) -> str:
+    "An accuracy difference with its interval, in words."
+    estimate, low, high = (100 * v for v in table.accuracy_difference())
+    return f"{estimate:+.2f} points ({low:+.2f} to {high:+.2f})"
+
+def settles(history: list[dict], key: str, share: float = 0.95) -> int:
+    "The first epoch after which a measure has made `share` of its way from its first to its last value."
+    values = np.array([r[key] for r in history])
+    return int(np.argmax(values >= values[0] + share * (values[-1] - values[0]))) + 1
