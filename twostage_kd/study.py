@@ -52,7 +52,7 @@ class Trial:
 METHODS = {  # in the order of the figures
     "floor": "random features", "cross-entropy": "cross-entropy", "kd": "KD", "crd-ce": "CRD + CE", "crd-kd": "CRD + KD",
     "two-stage-momentum": "two-stage, momentum banks", "two-stage-exact": "two-stage, exact table", "ceiling": "teacher's features", "teacher": "teacher"}
-RATES = [dict(), dict(lr=0.1, weight_decay=1e-4), dict(lr=0.05, weight_decay=1e-4), dict(lr=0.1)]   # tried for 10 epochs each
+RATES = [dict(), dict(lr=0.1, weight_decay=1e-4)]   # tried for 10 epochs each
 CHOSEN = dict.fromkeys(("two-stage-exact", "cross-entropy", "kd", "crd-ce", "crd-kd"), dict(lr=0.1, weight_decay=1e-4))   # on validation images
 
 def trials() -> list[Trial]:
