@@ -402,6 +402,9 @@ def study(c: StudyCommand) -> None:
     timer.daemon = True
     timer.start()
     try: work_off(runs, results)
+    except KeyboardInterrupt:
+        if timer.is_alive(): raise
+        print(f"the budget of {c.budget} is spent; the same command goes on")
     finally: timer.cancel()
 
 def perform(command) -> None:
