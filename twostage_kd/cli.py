@@ -123,11 +123,13 @@ def estimate(c: RunCommand, train, validation, configs, where) -> dict[str, floa
     from twostage_kd import resnet
     from twostage_kd.phase1 import crd_losses
     from twostage_kd.study import crd_seconds
+    from twostage_kd.training import autocast
     (one, two, three), names = configs, resnet.pair(c.pair)
     teacher, student = (make[name](train.num_classes, **more).to(where) for make, name, more in
                         zip((resnet.TEACHERS, resnet.STUDENTS), names, (dict(stem=one.stem), {})))
-    per = [1 / resnet.images_per_second(teacher, True, 32, int(np.mean(one.px))),   # seconds an image
-           1 / resnet.images_per_second(teacher, False, 32), 1 / resnet.images_per_second(student, True, seconds=.5)]
+    with autocast(where):
+        per = [1 / resnet.images_per_second(teacher, True, 32, int(np.mean(one.px))),   # seconds an image
+               1 / resnet.images_per_second(teacher, False, 32), 1 / resnet.images_per_second(student, True, seconds=.5)]
     momentum = SimpleNamespace(**asdict(two) | dict(bank="momentum"))   # the slower of the two
     crd = crd_losses(student, SimpleNamespace(widths=teacher.dims), train, momentum).to(where)
     loss, n = crd_seconds(crd, (student.dims, teacher.dims), len(train), where), len(train)

@@ -6,7 +6,7 @@
 __all__ = ['MODES', 'OBJECTIVES', 'Head', 'move', 'pooled_scores', 'CRDLoss', 'ExactCRDLoss']
 
 # %% ../nbs/02_crd.ipynb #be2f9959
-import math
+import contextlib, functools, math
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -22,21 +22,41 @@ def move(bank: torch.Tensor, rows: torch.Tensor, z: torch.Tensor, momentum: floa
     "Move the bank's rows [B] towards z [B, d], along the sphere (Table 1: momentum 0.5)."
     bank[rows] = F.normalize(torch.lerp(z, bank[rows], momentum), dim=1)
 
+# %% ../nbs/02_crd.ipynb #cabc5dda
+@functools.cache
+def _keeps_float32() -> bool:
+    "Whether oneDNN multiplies in float32 on this CPU even where it is permitted bfloat16."
+    if not hasattr(getattr(torch.backends.mkldnn, "matmul", None), "fp32_precision"): return False   # before torch 2.9
+    g = generator(0, "products")
+    rows, q = torch.randn(4096, 256, generator=g), torch.randn(256, 64, generator=g)
+    with _onednn(True): got = rows @ q, (rows @ q).t() @ rows
+    exact = rows.double() @ q.double(), (rows.double() @ q.double()).t() @ rows.double()
+    return all((a - b).abs().max() < 2e-6 * b.abs().max() for a, b in zip(got, exact))
+
+@contextlib.contextmanager
+def _onednn(permitted: bool):
+    "Float32 products by oneDNN inside the block, if permitted."
+    if not permitted: yield; return
+    before, torch.backends.mkldnn.matmul.fp32_precision = torch.backends.mkldnn.matmul.fp32_precision, "bf16"
+    try: yield
+    finally: torch.backends.mkldnn.matmul.fp32_precision = before
+
 # %% ../nbs/02_crd.ipynb #b6a25be5
 class _Pooled(torch.autograd.Function):
     "A pooled function of the scores of anchors z against rows of a bank, its gradient computed on the way."
     @staticmethod
     def forward(ctx, z, own, tiles, tau, threshold):
         total, gradient, q = z.new_zeros(len(z)), torch.zeros_like(z), (z / tau).t().contiguous()
-        for rows, keys in tiles:                                           # (m, d), (m,)
-            scores = torch.mm(rows, q)                                     # (m, B), the only one of its size
-            if threshold is None: weights = losses = scores.sub_(1 / tau).exp_()   # <= 1: unit vectors
-            else:
-                losses = F.softplus(scores.sub_(threshold))
-                weights = scores.sigmoid_()
-            excluded = keys[:, None] == own                                # (m, B)
-            total += losses.masked_fill_(excluded, 0).sum(0)
-            gradient.addmm_(weights.masked_fill_(excluded, 0).t(), rows)
+        with _onednn(z.device.type == "cpu" and z.dtype == torch.float32 and _keeps_float32()):
+            for rows, keys in tiles:                                       # (m, d), (m,)
+                scores = torch.mm(rows, q)                                 # (m, B), the only one of its size
+                if threshold is None: weights = losses = scores.sub_(1 / tau).exp_()   # <= 1: unit vectors
+                else:
+                    losses = F.softplus(scores.sub_(threshold))
+                    weights = scores.sigmoid_()
+                excluded = keys[:, None] == own                            # (m, B)
+                total += losses.masked_fill_(excluded, 0).sum(0)
+                gradient.addmm_(weights.masked_fill_(excluded, 0).t(), rows)
         if threshold is None: gradient, total = gradient / total[:, None], total.log() + 1 / tau
         ctx.save_for_backward(gradient / tau)
         return total

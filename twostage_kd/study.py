@@ -108,7 +108,7 @@ def store(trial: Trial, suffix: str, model, history: list[dict], run, test, fold
     cores = made["environment"]["threads"] * made["environment"].get("processes", 1)
     facts = dict(model=trial.model, method=caption(trial, suffix), pair=trial.pair, seed=trial.seed, data="cifar100",
                  epochs=f"{trial.epochs}" + (f" + {trial.finetune_epochs}" if "finetuned" in suffix else ""), group=trial.group, trial=asdict(trial),
-                 output=suffix.lstrip("-"), date=made["environment"]["started"][:10], device=f"{made['environment']['device']}, {cores} cores",
+                 output=suffix.lstrip("-"), date=made["environment"]["started"][:10], device=f"{made['environment']['device']}, {cores} core{'s' * (cores > 1)}, {made['environment'].get('precision', 'float32')}",
                  commit=made["environment"]["commit"], accuracy=float((prediction == test.fine).double().mean()), validation=history[-1]["accuracy"],
                  core_minutes=round(sum(r.get("seconds", 0) for r in history) * cores / 60, 1), config=made["config"], history=history)
     with written_whole(Path(f"{path}.npz")) as part:
@@ -242,10 +242,12 @@ def speeds(pair: str, where, n: int = 35_000) -> dict[str, float]:
     from types import SimpleNamespace
     from twostage_kd.data import Images
     from twostage_kd.phase1 import Phase1Config, crd_losses
+    from twostage_kd.training import autocast
     names = resnet.pair(pair)
     teacher, student = resnet.TEACHERS[names[0]](stem="pool").to(where), resnet.STUDENTS[names[1]]().to(where)
-    out = {"teacher": 1 / resnet.images_per_second(teacher, True, 64, 24), "answer": 1 / resnet.images_per_second(teacher, False, 64),
-           "student": 1 / resnet.images_per_second(student, True), "feature": 1 / resnet.images_per_second(student, False)}
+    with autocast(where):
+        out = {"teacher": 1 / resnet.images_per_second(teacher, True, 64, 24), "answer": 1 / resnet.images_per_second(teacher, False, 64),
+               "student": 1 / resnet.images_per_second(student, True), "feature": 1 / resnet.images_per_second(student, False)}
     answers = torch.randn(1, n, sum(teacher.dims), device=where).split(teacher.dims, 2)
     cache = SimpleNamespace(widths=teacher.dims, plain=lambda: [a[0] for a in answers])
     images = Images(torch.zeros(n, 3, 1, 1, dtype=torch.uint8), torch.arange(n) % 100, torch.zeros(n), (), ())
