@@ -49,14 +49,13 @@ class _Pooled(torch.autograd.Function):
         total, gradient, q = z.new_zeros(len(z)), torch.zeros_like(z), (z / tau).t().contiguous()
         with _onednn(z.device.type == "cpu" and z.dtype == torch.float32 and _keeps_float32()):
             for rows, keys in tiles:                                       # (m, d), (m,)
-                scores = torch.mm(rows, q)                                 # (m, B), the only one of its size
-                if threshold is None: weights = losses = scores.sub_(1 / tau).exp_()   # <= 1: unit vectors
+                scores, excluded = torch.mm(rows, q), keys[:, None] == own   # (m, B)
+                if threshold is None: weights = losses = scores.sub_(1 / tau).exp_().masked_fill_(excluded, 0)   # in place; <= 1: unit vectors
                 else:
-                    losses = F.softplus(scores.sub_(threshold))
-                    weights = scores.sigmoid_()
-                excluded = keys[:, None] == own                            # (m, B)
-                total += losses.masked_fill_(excluded, 0).sum(0)
-                gradient.addmm_(weights.masked_fill_(excluded, 0).t(), rows)
+                    losses = F.softplus(scores.sub_(threshold)).masked_fill_(excluded, 0)
+                    weights = scores.sigmoid_().masked_fill_(excluded, 0)
+                total += losses.sum(0)
+                gradient.addmm_(weights.t(), rows)
         if threshold is None: gradient, total = gradient / total[:, None], total.log() + 1 / tau
         ctx.save_for_backward(gradient / tau)
         return total
