@@ -6,7 +6,7 @@
 __all__ = ['ONE_STAGE', 'BaselineConfig', 'one_stage', 'floor', 'ceiling']
 
 # %% ../nbs/09_baselines.ipynb #028d0094
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 import torch
 import torch.nn.functional as F
 from torch import nn

@@ -384,8 +384,10 @@ def train_only(c: TeacherCommand) -> None:
     train, validation, _ = load(c.data, per_class=c.per_class)
     run = Run(c.out or default_out(c, c.name), dict(teacher=c.name, data=label(c), **asdict(config)))
     _, history = train_teacher(c.name, (train, validation), config, run, where)
+    student = dict(zip(resnet.TEACHERS, resnet.STUDENTS))[c.name]
+    size = ["--per-class", str(c.per_class)] if c.data == "shapes100" and c.per_class != 100 else []
     print(f"validation accuracy {history[-1]['accuracy']:.1%}; use it with: "
-          + shlex.join(["twostage-kd", "run", "--data", c.data, "--teacher", str(run.directory)]))
+          + shlex.join(["twostage-kd", "run", "--data", c.data, *size, "--pair", f"{c.name}/{student}", "--teacher", str(run.directory)]))
 
 # %% ../nbs/12_cli.ipynb #69d714d6
 def study(c: StudyCommand) -> None:
@@ -394,18 +396,18 @@ def study(c: StudyCommand) -> None:
     from twostage_kd.study import PACKAGED, budget_seconds, finished, progress_table, speeds, trials, work_off
     from twostage_kd.training import device
     runs, results = c.runs or CACHE / "study", c.results or PACKAGED
+    seconds = budget_seconds(c.budget) if c.budget else threading.TIMEOUT_MAX
     if c.dry_run:
         left = [t for t in trials() if not finished(t, results)]
         print("measuring the speed of this machine ...", flush=True)
         rows = progress_table(results, {pair: speeds(pair, device()) for pair in {t.pair for t in left}})
         return print(text_table(["trial", "group", "state"], rows))
-    if c.budget is None: return work_off(runs, results)
-    timer = threading.Timer(budget_seconds(c.budget), _thread.interrupt_main)   # as Ctrl-C: the same command goes on
+    end, timer = time.monotonic() + seconds, threading.Timer(seconds, _thread.interrupt_main)   # as Ctrl-C: the same command goes on
     timer.daemon = True
     timer.start()
     try: work_off(runs, results)
     except KeyboardInterrupt:
-        if timer.is_alive(): raise
+        if time.monotonic() < end: raise
         print(f"the budget of {c.budget} is spent; the same command goes on")
     finally: timer.cancel()
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from .data import Batches, Images
-from .teacher import TeacherCache, accuracy
+from .teacher import TeacherCache, accuracy, logits_of
 from .training import Progress, Run, autocast, constant, fit
 
 # %% ../nbs/07_phase2.ipynb #18edcad3
@@ -150,7 +150,7 @@ def finetune(student, cache, data, config, run, stage: str = "phase2-finetuned")
 def held_out_accuracy(model: nn.Module, batches: Batches) -> float:
     "Top-1 accuracy, of 1, on a set's images as they are."
     model.eval()
-    with autocast(torch.device(batches.device)): return torch.cat([model(x).argmax(1) == y for x, y in batches.plain()]).double().mean().item()
+    return torch.cat([logits_of(model, x).argmax(1) == y for x, y in batches.plain()]).double().mean().item()
 
 # %% ../nbs/07_phase2.ipynb #05041432
 def fit_classifier(

@@ -4,18 +4,19 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'RATES', 'CHOSEN', 'PACKAGED', 'KINDS', 'Trial', 'trials', 'outputs', 'place', 'finished', 'caption',
-           'store', 'publish', 'teacher_of', 'answers_of', 'students_of', 'perform', 'budget_seconds', 'work_off',
-           'crd_seconds', 'speeds', 'predicted_seconds', 'progress_table', 'read_study', 'stage', 'right', 'best',
-           'verdict', 'against', 'points', 'settles']
+           'store', 'publish', 'teacher_of', 'answers_of', 'settings_of', 'students_of', 'perform', 'budget_seconds',
+           'work_off', 'crd_seconds', 'speeds', 'predicted_seconds', 'progress_table', 'read_study', 'stage', 'right',
+           'best', 'against', 'difference', 'verdict', 'suffices', 'points', 'settles']
 
 # %% ../nbs/11_study.ipynb #cadfb961
-import io, json, re, time
-from dataclasses import asdict, dataclass, fields, replace
+import json, re, time
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 import numpy as np
+from scipy import stats
 from . import resnet
-from .statistics import CIFAR100_LABELS, Contingency, Predictions, holm, mcnemar, stored_predictions, stored_results, wilson_interval
+from .statistics import CIFAR100_LABELS, Contingency, Predictions, stored_predictions, stored_results
 
 # %% ../nbs/11_study.ipynb #e7212ae3
 @dataclass(frozen=True)
@@ -61,17 +62,17 @@ def trials() -> list[Trial]:
         students = [Trial(m, 0 if m in ("floor", "ceiling") else epochs, group, settings=tuple(CHOSEN.get(m, {}).items()), **more) for m in METHODS if m != "teacher"]
         return [students[0].teacher, *sorted(students, key=lambda t: t.method != "two-stage-exact")]
     def vary(method="two-stage-exact", views=4, **settings): return Trial(method, 10, "ablations", views=views, settings=tuple(settings.items()))
-    rates = [vary(method, **rate) for rate in RATES for method in ("two-stage-exact", "cross-entropy")]
-    ablations = [vary("two-stage-momentum"), vary(levels="last"), vary(levels="pen"), vary(views=1), vary(views=2), vary(views=8),
+    rates = [vary(method, **rate) for rate in RATES for method in ("two-stage-exact", "cross-entropy", "two-stage-momentum")]
+    ablations = [vary(levels="last"), vary(levels="pen"), vary(views=1), vary(views=2), vary(views=8),
                  vary(negatives=1024), vary(negatives=None), vary("two-stage-momentum", negatives="batch")]
-    further = [vary(temperature=0.05), vary(temperature=0.2), vary("two-stage-momentum", objective="nce"), vary("two-stage-momentum", bank_start="random"),
-               vary("two-stage-momentum", **RATES[1])]
+    further = [vary(temperature=0.05), vary(temperature=0.2), vary("two-stage-momentum", objective="nce"), vary("two-stage-momentum", bank_start="random")]
     larger = ("resnet34/resnet20", "resnet50/resnet32")
     short = [t for pair in larger for t in methods("pairs", pair=pair, epochs=1, views=1, teacher_epochs=1, finetune_epochs=1)
              if t.method in ("teacher", "cross-entropy", "two-stage-exact", "two-stage-momentum")]
     seeds = [t for seed in (1, 2) for t in methods("seeds", seed=seed)[1:]]
     twin = [t for t in seeds if t.method == "cross-entropy" and t.seed == 1]     # the yardstick of notebook 08
-    main, larger30 = methods("main"), [t for pair in larger for t in methods("pairs30", pair=pair)]
+    fresh = Trial("cross-entropy", views=30, settings=tuple(CHOSEN["cross-entropy"].items()))   # a new view in every epoch: it need not ask a teacher
+    main, larger30 = [*methods("main"), fresh], [t for pair in larger for t in methods("pairs30", pair=pair)]
     return main[:1] + rates + main[1:] + twin + short + ablations + further + [t for t in seeds if t not in twin] + larger30
 
 # %% ../nbs/11_study.ipynb #4d5b215b
@@ -98,7 +99,8 @@ def finished(trial: Trial, folder: Path) -> bool:
 def caption(trial: Trial, suffix: str) -> str:
     "How a result is called on a page."
     kind, changes = outputs(trial)[suffix]
-    differs = [f"{k} {v}" for k, v in (*(() if trial.group != "ablations" else trial.settings), *changes.items())] + [f"{trial.views} views"] * (trial.views != 4)
+    settings = dict(trial.settings if trial.group == "ablations" else ()) | changes
+    differs = [f"{k} {v}" for k, v in settings.items()] + [f"{trial.views} view{'s' * (trial.views > 1)}"] * (trial.views != 4)
     return ", ".join([METHODS[trial.method], *filter(None, [KINDS.get(kind)]), *(d.replace("kl_weight 1.0", "KL alone") for d in differs)])
 
 def store(trial: Trial, suffix: str, model, history: list[dict], run, test, folder: Path) -> dict:
@@ -131,71 +133,79 @@ def publish(trial: Trial, facts: dict, model, folder: Path) -> None:
     with written_whole(Path(folder) / f"{trial.model}-{kind}.safetensors") as part:
         safetensors.torch.save_file(tensors, part, dict(made=facts["method"], epochs=facts["epochs"], accuracy=f"{facts['accuracy']:.4f}"))
 
-# %% ../nbs/11_study.ipynb #89914b59
+# %% ../nbs/11_study.ipynb #313fb507
 def teacher_of(trial: Trial, data, root: Path, where):
     "The teacher of a trial, its history and run; trained if it is not."
+    from filelock import FileLock
     from twostage_kd.teacher import TeacherConfig, train_teacher
     from twostage_kd.training import Run
     config = TeacherConfig(trial.teacher.epochs, px=TeacherConfig.px if trial.teacher.epochs > 1 else (16,))
     run = Run(root / trial.teacher.name, dict(teacher=trial.teacher.model, data="cifar100", **asdict(config)))
-    return *train_teacher(trial.teacher.model, data[:2], config, run, where), run
+    with FileLock(run.file("teacher.lock")): return *train_teacher(trial.teacher.model, data[:2], config, run, where), run
 
 def answers_of(trial: Trial, teacher, data, folder: Path, where):
     "The teacher's answers to the trial's views; asked once for all trials that share them."
     from filelock import FileLock
     from twostage_kd.teacher import TeacherCache, ask_teacher
-    views = max(t.views for t in [trial, *trials()] if (t.teacher, t.seed) == (trial.teacher, trial.seed))
+    views = max(t.views for t in [trial, *trials()] if t.method != "cross-entropy" and (t.teacher, t.seed) == (trial.teacher, trial.seed))
     with FileLock(folder / "answers.lock"): cache = ask_teacher(teacher, data[:2], views, trial.seed, folder, where)
     return TeacherCache(cache.answers[:trial.views], cache.widths, cache.validation)
 
-def students_of(trial: Trial, cache, data, run, where):
+def settings_of(trial: Trial) -> dict:
+    "The configs of a trial by name."
+    from twostage_kd.baselines import ONE_STAGE, BaselineConfig
+    from twostage_kd.phase1 import Phase1Config
+    from twostage_kd.phase2 import Phase2Config
+    seed, changes, two = trial.seed, dict(trial.settings), Phase2Config(trial.finetune_epochs, seed=trial.seed)
+    if trial.method in ONE_STAGE:
+        one = dict(one_stage=replace(BaselineConfig(trial.epochs, views=trial.views, seed=seed, **ONE_STAGE[trial.method]), **changes))
+        return one | (dict(phase1=Phase1Config(bank="exact", seed=seed)) if one["one_stage"].crd_weight else {})
+    if trial.method in ("floor", "ceiling"): return dict(phase2=two)
+    return dict(phase1=replace(Phase1Config(trial.epochs, bank=trial.method.removeprefix("two-stage-"), seed=seed), **changes), phase2=two)
+
+def students_of(trial: Trial, student, settings: dict, cache, data, run):
     "Train a two-stage trial; yields (suffix, student, the history that led to it)."
-    import torch
     from twostage_kd.data import Batches
-    from twostage_kd.phase1 import Phase1Config, align
-    from twostage_kd.phase2 import Phase2Config, adam_classifier, finetune, frozen_optimum, last_features
-    bank = trial.method.removeprefix("two-stage-")
-    one = replace(Phase1Config(trial.epochs, bank=bank, seed=trial.seed), **dict(trial.settings))
-    student, aligned = align(resnet.STUDENTS[trial.model](data[0].num_classes).to(where), cache, data[:2], one, run)
+    from twostage_kd.phase1 import align
+    from twostage_kd.phase2 import adam_classifier, finetune, frozen_optimum, last_features
+    student, aligned = align(student, cache, data[:2], settings["phase1"], run)
+    where = student.classifier.weight.device
     features = last_features(student, Batches(data[0], seed=trial.seed, views=trial.views, device=where), trial.views)
     held_out = last_features(student, Batches(data[1], device=where), 1)[0]
-    frozen = {}
+    frozen = {}                                                    # loss -> its optimum, where all forms of phase 2 begin or end
     for suffix, (kind, changes) in outputs(trial).items():
-        two, stage = replace(Phase2Config(trial.finetune_epochs, seed=trial.seed), **changes), f"phase2{suffix}"
-        weight = two.kl_weight, two.t_squared
-        if weight not in frozen: frozen[weight] = frozen_optimum(student, features, held_out, cache, data[:2], two, run, f"optimum-{two.kl_weight}-{two.t_squared}")
-        solved, history = frozen[weight]
-        if kind == "adam": solved, history = adam_classifier(student, features, held_out, cache, data[:2], two, run, stage)
-        elif kind == "finetuned":
-            solved, more = finetune(solved, cache, data[:2], two, run, stage)
+        two, stage = replace(settings["phase2"], **changes), f"phase2{suffix}"
+        loss = f"{two.kl_weight}-{two.t_squared}"
+        if loss not in frozen: frozen[loss] = frozen_optimum(student, features, held_out, cache, data[:2], two, run, f"optimum-{loss}")
+        model, history = frozen[loss]
+        if kind == "adam": model, history = adam_classifier(student, features, held_out, cache, data[:2], two, run, stage)
+        if kind == "finetuned":
+            model, more = finetune(model, cache, data[:2], two, run, stage)
             history = history + more
-        yield suffix, solved, aligned + history
+        yield suffix, model, aligned + history
 
+# %% ../nbs/11_study.ipynb #39dfd12d
 def perform(trial: Trial, root: Path, folder: Path, data=None) -> None:
     "Train what a trial asks for, or go on with it, and store its results."
     import torch
-    from twostage_kd.baselines import ONE_STAGE, BaselineConfig, ceiling, floor, one_stage
+    from twostage_kd.baselines import ONE_STAGE, ceiling, floor, one_stage
     from twostage_kd.data import load
-    from twostage_kd.phase2 import Phase2Config
     from twostage_kd.training import Run, device
     data, where = data or load("cifar100"), device()
-    if trial.method == "teacher": results, run = [], None
-    else: run = Run(root / trial.name, asdict(trial))
+    if trial.method == "teacher":
+        model, history, run = teacher_of(trial, data, root, where)
+        return store(trial, "", model, history, run, data[2], folder)
+    settings, cache = settings_of(trial), None
+    run = Run(root / trial.name, dict(trial=asdict(trial)) | {name: asdict(config) for name, config in settings.items()})
     if trial.method != "cross-entropy":
-        teacher, history, teacher_run = teacher_of(trial, data, root, where)
-        if run is None: results, run = [("", teacher, history)], teacher_run
-        else: cache = answers_of(trial, teacher, data, teacher_run.directory, where)
+        teacher, _, teacher_run = teacher_of(trial, data, root, where)
+        cache = answers_of(trial, teacher, data, teacher_run.directory, where)
     torch.manual_seed(trial.seed)
     student = resnet.STUDENTS[resnet.pair(trial.pair)[1]](data[0].num_classes).to(where)
-    if trial.method in ONE_STAGE:
-        config = replace(BaselineConfig(trial.epochs, views=trial.views, seed=trial.seed, **ONE_STAGE[trial.method]), **dict(trial.settings))
-        results = [("", *one_stage(student, None if trial.method == "cross-entropy" else cache, data[:2], config, run))]
-    elif trial.method in ("floor", "ceiling"):
-        made = floor(student, cache, data[:2], Phase2Config(), run) if trial.method == "floor" else ceiling(teacher, cache, data[:2], Phase2Config(), run)
-        results = [("", *made)]
-    elif trial.method != "teacher":
-        torch.manual_seed(trial.seed)
-        results = students_of(trial, cache, data, run, where)
+    if trial.method in ONE_STAGE: results = [("", *one_stage(student, cache, data[:2], settings["one_stage"], run, settings.get("phase1")))]
+    elif trial.method == "floor": results = [("", *floor(student, cache, data[:2], settings["phase2"], run))]
+    elif trial.method == "ceiling": results = [("", *ceiling(teacher, cache, data[:2], settings["phase2"], run))]
+    else: results = students_of(trial, student, settings, cache, data, run)
     for suffix, model, history in results: publish(trial, store(trial, suffix, model, history, run, data[2], folder), model, folder)
 
 # %% ../nbs/11_study.ipynb #af850b83
@@ -210,7 +220,7 @@ def work_off(root: Path, folder: Path, queue: list[Trial] | None = None, data=No
     queue = trials() if queue is None else queue
     (root := Path(root)).mkdir(parents=True, exist_ok=True)
     while left := [t for t in queue if not finished(t, folder)]:
-        ready = [t for t in left if t.method in ("teacher", "cross-entropy") or finished(t.teacher, folder)]
+        ready = [t for t in left if t.method in ("teacher", "cross-entropy") or t.teacher not in left]
         for trial in ready:
             try:
                 with FileLock(root / f"{trial.name}.lock", timeout=0):
@@ -275,8 +285,8 @@ def progress_table(folder: Path, speed: dict[str, dict] | None = None) -> list[l
     rows = []
     for trial in trials():
         if finished(trial, folder):
-            best = max((json.loads((place(trial, folder) / f"{trial.name}{s}.json").read_text()) for s in outputs(trial)), key=lambda r: r["validation"])
-            state = f"done, {best['accuracy']:.2%}" + (f" ({best['output']})" if best["output"] else "")
+            first = max((json.loads((place(trial, folder) / f"{trial.name}{s}.json").read_text()) for s in outputs(trial)), key=lambda r: r["validation"])
+            state = f"done, {first['accuracy']:.2%}" + (f" ({first['output']})" if first["output"] else "")
         else: state = f"about {predicted_seconds(trial, speed[trial.pair]) / 60:.0f} min" if speed else "not done"
         rows.append([trial.name, trial.group, state])
     return rows
@@ -285,9 +295,9 @@ def progress_table(folder: Path, speed: dict[str, dict] | None = None) -> list[l
 def read_study(folder=None) -> dict[str, Predictions]:  # folder: of the results; default: the package's own
     "All stored results by name. Raises ValueError if a record's accuracy is not that of its predictions."
     folder, out = Path(folder or PACKAGED), {}
-    for place in [folder, *sorted(f for f in folder.glob("*") if f.is_dir())]:
-        for name in stored_results(place):
-            result = stored_predictions(name, place)
+    for where in [folder, *sorted(f for f in folder.glob("*") if f.is_dir())]:
+        for name in stored_results(where):
+            result = stored_predictions(name, where)
             counted = np.mean(result.prediction == CIFAR100_LABELS)
             if abs(counted - result.facts["accuracy"]) > 1e-9:
                 raise ValueError(f"{name}: the record says {result.facts['accuracy']:.2%}, its predictions {counted:.2%}: run this trial again.")
@@ -307,22 +317,34 @@ def best(results: list[Predictions]) -> Predictions:
     return max(results, key=lambda r: r.facts["validation"])
 
 # %% ../nbs/11_study.ipynb #a84b6538
-def verdict(table: Contingency, seeds: int, margin: float = 0.02) -> str:  # table: claimed winner (A) and loser (B)
-    "holds, fails or undecided, for a claim that A is better than B."
-    estimate, low, high = table.accuracy_difference()
-    if abs(estimate) <= (margin if seeds < 3 else 0) or low <= 0 <= high: return "undecided"
-    return "holds" if estimate > 0 else "fails"
-
 def against(a: Predictions, b: Predictions) -> Contingency:
     "The table of two results."
     return Contingency.from_predictions(CIFAR100_LABELS, a.prediction, b.prediction)
 
-def points(table: Contingency) -> str:
-    "An accuracy difference with its interval, in words."
-    estimate, low, high = (100 * v for v in table.accuracy_difference())
+def difference(tables: list[Contingency]) -> tuple[float, float, float]:  # one table a seed -> estimate, low, high
+    "A accuracy's lead over B: over seeds (Student's interval) if there are three, else over test images (Tango's)."
+    if len(tables) < 3: return tuple(tables[0].accuracy_difference())
+    d = np.array([table.accuracy_a - table.accuracy_b for table in tables])
+    half = stats.t.ppf(0.975, len(d) - 1) * d.std(ddof=1) / len(d)**0.5
+    return d.mean(), d.mean() - half, d.mean() + half
+
+def verdict(tables: list[Contingency], margin: float = 0.02) -> str:  # tables: of A and B, one a seed
+    "holds, fails or undecided, for the claim that A is better than B."
+    estimate, low, high = difference(tables)
+    if low <= 0 <= high or (len(tables) < 3 and abs(estimate) <= margin): return "undecided"
+    return "holds" if estimate > 0 else "fails"
+
+def suffices(tables: list[Contingency], margin: float = 0.02) -> str:
+    "holds, fails or undecided, for the claim that A is not worse than B by `margin`."
+    _, low, high = difference(tables)
+    return "holds" if low > -margin else "fails" if high < -margin else "undecided"
+
+def points(tables: list[Contingency]) -> str:
+    "A difference with its interval, in words."
+    estimate, low, high = (100 * v for v in difference(tables))
     return f"{estimate:+.2f} points ({low:+.2f} to {high:+.2f})"
 
 def settles(history: list[dict], key: str, share: float = 0.95) -> int:
-    "The first epoch after which a measure has made `share` of its way from its first to its last value."
+    "The first epoch after which a measure has made `share` of its way from the first record to the last."
     values = np.array([r[key] for r in history])
-    return int(np.argmax(values >= values[0] + share * (values[-1] - values[0]))) + 1
+    return int(np.argmax((values - values[0]) / (values[-1] - values[0]) >= share)) + 1

@@ -8,7 +8,7 @@ __all__ = ['PRESETS', 'preset', 'device', 'precision', 'autocast', 'processes', 
            'one_cycle', 'constant', 'fit']
 
 # %% ../nbs/04_training.ipynb #0f0e4849
-import atexit, contextlib, hashlib, io, json, os, shutil, subprocess, sys, time, warnings
+import atexit, hashlib, io, json, os, shutil, subprocess, sys, time, warnings
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
