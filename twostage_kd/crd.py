@@ -78,6 +78,10 @@ def pooled_scores(
 # %% ../nbs/02_crd.ipynb #184f2f2b
 MODES, OBJECTIVES = ("exact", "relax", "label_free"), ("infonce", "nce")
 
+def _around(x: torch.Tensor, row: int, count: int) -> torch.Tensor:
+    "`count` rows from `row`, around the end."
+    return x[row:row + count] if row + count <= len(x) else torch.cat([x[row:], x[:row + count - len(x)]])
+
 class _Order(nn.Module):
     "The order of a bank's rows, their keys and the block of negatives of each step."
     def __init__(self, labels: torch.Tensor, negatives, mode: str, seed: int):
@@ -95,15 +99,21 @@ class _Order(nn.Module):
         for name, value in (("place", place), ("image", image), ("keys", keys)): self.register_buffer(name, value, persistent=False)
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
+    def start(self) -> int:
+        "The first row of this step's block."
+        return 0 if self.length == self.n else int(draw_bits(self.seed, "negatives", self.step.cpu()) % self.n)
+
     def slices(self) -> list[slice]:
         "The rows of this step's block: one slice, or two if it runs around the end."
-        start = int(draw_bits(self.seed, "negatives", self.step.cpu()) % self.n)
-        end = start + self.length
+        start, end = self.start(), self.start() + self.length
         return [slice(start, min(end, self.n))] + ([slice(0, end - self.n)] if end > self.n else [])
 
-    def tiles(self, bank: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        "The block's rows and their keys."
-        return [(bank[s], self.keys[s]) for s in self.slices()]
+    def tiles(self, bank: torch.Tensor, most: int = 4096) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        "The block's rows [m, d] and their keys [m], on the CPU in equal tiles of at most `most` rows."
+        parts = math.ceil(self.length / most) if bank.device.type == "cpu" else 1
+        m, start = math.ceil(self.length / parts), self.start()
+        spans = [(a % self.n, min(m, start + self.length - a)) for a in range(start, start + self.length, m)]
+        return [(_around(bank, row, count), _around(self.keys, row, count)) for row, count in spans]
 
     def rows(self, index: torch.Tensor) -> torch.Tensor:
         "Where the images' rows lie, [B]. Raises ValueError for an index outside of the bank."
