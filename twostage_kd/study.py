@@ -59,11 +59,12 @@ CHOSEN = dict.fromkeys(("two-stage-exact", "cross-entropy", "kd", "crd-ce", "crd
 def trials() -> list[Trial]:
     "The study, in the order in which it is worked off."
     def methods(group, epochs=30, **more):
-        students = [Trial(m, 0 if m in ("floor", "ceiling") else epochs, group, settings=tuple(CHOSEN.get(m, {}).items()), **more) for m in METHODS if m != "teacher"]
-        return [students[0].teacher, *sorted(students, key=lambda t: t.method != "two-stage-exact")]
+        order = ("two-stage-exact", "cross-entropy", "kd", "two-stage-momentum", "floor", "ceiling", "crd-kd", "crd-ce")
+        students = [Trial(m, 0 if m in ("floor", "ceiling") else epochs, group, settings=tuple(CHOSEN.get(m, {}).items()), **more) for m in order]
+        return [students[0].teacher, *students]
     def vary(method="two-stage-exact", views=4, **settings): return Trial(method, 10, "ablations", views=views, settings=tuple(settings.items()))
-    rates = [vary(method, **rate) for rate in RATES for method in ("two-stage-exact", "cross-entropy", "two-stage-momentum")]
-    ablations = [vary(levels="last"), vary(levels="pen"), vary(views=1), vary(views=2), vary(views=8),
+    rates = [vary(method, **rate) for rate in RATES for method in ("two-stage-exact", "cross-entropy")]
+    ablations = [*(vary("two-stage-momentum", **rate) for rate in RATES), vary(levels="last"), vary(levels="pen"), vary(views=1), vary(views=2), vary(views=8),
                  vary(negatives=1024), vary(negatives=None), vary("two-stage-momentum", negatives="batch")]
     further = [vary(temperature=0.05), vary(temperature=0.2), vary("two-stage-momentum", objective="nce"), vary("two-stage-momentum", bank_start="random")]
     larger = ("resnet34/resnet20", "resnet50/resnet32")
@@ -72,8 +73,8 @@ def trials() -> list[Trial]:
     seeds = [t for seed in (1, 2) for t in methods("seeds", seed=seed)[1:]]
     twin = [t for t in seeds if t.method == "cross-entropy" and t.seed == 1]     # the yardstick of notebook 08
     fresh = Trial("cross-entropy", views=30, settings=tuple(CHOSEN["cross-entropy"].items()))   # a new view in every epoch: it need not ask a teacher
-    main, larger30 = [*methods("main"), fresh], [t for pair in larger for t in methods("pairs30", pair=pair)]
-    return main[:1] + rates + main[1:] + twin + short + ablations + further + [t for t in seeds if t not in twin] + larger30
+    main, larger30 = methods("main"), [t for pair in larger for t in methods("pairs30", pair=pair)]
+    return main[:1] + rates + main[1:] + twin + short + ablations + [fresh, *further] + [t for t in seeds if t not in twin] + larger30
 
 # %% ../nbs/11_study.ipynb #4d5b215b
 PACKAGED = Path(str(files("twostage_kd"))) / "results"
