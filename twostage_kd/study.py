@@ -74,7 +74,7 @@ def trials() -> list[Trial]:
     twin = [t for t in seeds if t.method == "cross-entropy" and t.seed == 1]     # the yardstick of notebook 08
     fresh = Trial("cross-entropy", views=30, settings=tuple(CHOSEN["cross-entropy"].items()))   # a new view in every epoch: it need not ask a teacher
     main, larger30 = methods("main"), [t for pair in larger for t in methods("pairs30", pair=pair)]
-    return main[:1] + rates + main[1:] + twin + short + ablations + [fresh, *further] + [t for t in seeds if t not in twin] + larger30
+    return main[:1] + rates + main[1:7] + twin + main[7:] + short + ablations + [fresh, *further] + [t for t in seeds if t not in twin] + larger30
 
 # %% ../nbs/11_study.ipynb #4d5b215b
 PACKAGED = Path(str(files("twostage_kd"))) / "results"
