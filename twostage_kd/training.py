@@ -63,8 +63,8 @@ def join_processes() -> None:
 @torch.no_grad()
 def average(tensors) -> None:
     "Replace the tensors by their means over all processes."
-    tensors, size = list(tensors), processes()[1]
-    if size == 1: return
+    if (size := processes()[1]) == 1: return
+    tensors = list(tensors)
     flat = torch.cat([t.reshape(-1) for t in tensors])                 # one message instead of many
     distributed.all_reduce(flat)
     for t, mean in zip(tensors, (flat / size).split([t.numel() for t in tensors])): t.copy_(mean.view_as(t))
