@@ -13,7 +13,7 @@ from .alignment import cosine_alignment, linear_cka, retrieval_at_1, ridge_probe
 from .crd import CRDLoss, ExactCRDLoss
 from .data import Batches, Images
 from .teacher import TeacherCache, decayed
-from .training import Run, autocast, exponential, fit
+from .training import Run, autocast, exponential, fit, precision
 
 # %% ../nbs/06_phase1.ipynb #192c59d6
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def crd_losses(
     "The CRD losses of both levels."
     pool = len(train) - int(train.fine.bincount().max())
     negatives = min(config.negatives, pool) if isinstance(config.negatives, int) else config.negatives
-    shared = dict(labels=train.fine, dim=config.dim, negatives=negatives, temperature=config.temperature, mode=config.crd_mode, seed=config.seed)
+    dtype = getattr(torch, precision(student.classifier.weight.device))
+    shared = dict(labels=train.fine, dim=config.dim, negatives=negatives, temperature=config.temperature, mode=config.crd_mode, seed=config.seed, dtype=dtype)
     if config.bank == "exact":
         make = lambda level: ExactCRDLoss(cache.plain()[level], student.dims[level], **shared)
     else:

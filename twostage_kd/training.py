@@ -45,7 +45,7 @@ def precision(where: torch.device) -> str:
     return name
 
 def autocast(where: torch.device):
-    "Mixed precision, if `precision` says so, for the networks; losses and banks stay in float32."
+    "Mixed precision, if `precision` says so, for the networks (CRD's banks follow, notebook 06); losses stay in float32."
     return torch.autocast(where.type, torch.bfloat16, enabled=precision(where) == "bfloat16")
 
 # %% ../nbs/04_training.ipynb #077367d0
