@@ -12,7 +12,7 @@ __all__ = ['LEVEL', 'CELLS', 'COLOURS', 'CIFAR100_LABELS', 'CIFAR100_SUPERCLASS'
            'explore', 'table_from_margins', 'plot_margins', 'describe', 'plot_pair', 'explore_pairs']
 
 # %% ../nbs/08_statistics.ipynb #bdaf4c4a
-import io, json, math, operator
+import io, json, math, operator, textwrap
 from dataclasses import astuple, dataclass
 from decimal import Decimal, InvalidOperation
 from importlib.resources import files
@@ -449,6 +449,11 @@ class Predictions(NamedTuple):
     confidence: np.ndarray   # (n,) probability of that class
     facts: dict              # model, method, pair, seed, epochs, date, device, commit, accuracy
 
+    @property
+    def label(self) -> str:
+        "What a figure calls it."
+        return "{model}, {method}, seed {seed}".format(**self.facts) if self.facts.keys() >= {"model", "method", "seed"} else self.name
+
 def stored_results(folder=None) -> list[str]:
     "Names of the stored predictions: the package's own, or those of another folder."
     folder = files("twostage_kd") / "results" if folder is None else folder
@@ -515,7 +520,7 @@ def plot_yardstick(
             ax.errorbar(x, y, xerr=[[x - low], [high - x]], fmt="o" if y < len(pairs) else "s", capsize=3,
                         color=palette[0 if y < len(pairs) else 1])
             ax.plot(mark, y, "|", color="black", markersize=12, markeredgewidth=2)
-    names = [f"{'twins: ' if y >= len(pairs) else ''}{p.name}\n{q.name}" for y, (p, q) in enumerate(rows)]
+    names = [f"{'twins: ' if y >= len(pairs) else ''}{p.label}\n{textwrap.fill(q.label, 60)}" for y, (p, q) in enumerate(rows)]
     axes[0].set_yticks(range(len(rows)), names, fontsize=7); axes[0].invert_yaxis()
     axes[0].set_xlabel("error Dice distance", fontsize=9)
     axes[1].set_xlabel("same wrong label, share of common errors", fontsize=9)
@@ -544,7 +549,7 @@ def plot_superclasses(a: Predictions, b: Predictions):
         sns.heatmap(100 * matrix, mask=diagonal, cmap="cividis_r", vmin=0, vmax=top, square=True,
                     cbar=ax is axes[1], cbar_kws=dict(label="% of the true superclass", shrink=0.7),
                     xticklabels=names, yticklabels=names, ax=ax)
-        ax.set_title(run.name, fontsize=9); ax.set(xlabel="predicted"); ax.tick_params(labelsize=7); ax.grid(False)
+        ax.set_title(textwrap.fill(run.label, 50), fontsize=8); ax.set(xlabel="predicted"); ax.tick_params(labelsize=7); ax.grid(False)
     axes[0].set(ylabel="true"); plt.close(fig)
     return fig
 
@@ -579,7 +584,7 @@ def plot_reliability(labels, runs: list[Predictions], bins: int = 15):
     for run, style in zip(runs, "os^Dv*PX"):
         count, sure, right = reliability(run.confidence, run.prediction == labels, bins)
         ece = expected_calibration_error(run.confidence, run.prediction == labels, bins)
-        ax.plot(sure, right, style + "-", markersize=4, linewidth=1, label=f"{run.name} (ECE {ece:.3f})")
+        ax.plot(sure, right, style + "-", markersize=4, linewidth=1, label=textwrap.fill(f"{run.label} (ECE {ece:.3f})", 40))
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence in the predicted class", ylabel="share that is right")
     ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=8); plt.close(fig)
     return fig
@@ -705,7 +710,7 @@ def plot_pair(
     fig = plt.figure(figsize=(10, 4.6), layout="constrained")
     left, panel = fig.subfigures(1, 2, width_ratios=(1, 1.25))
     top, bottom = left.subplots(2, 1, height_ratios=(1.25, 1))
-    _heat_map(top, Contingency.from_predictions(labels, a.prediction, b.prediction), a.name, b.name)
+    _heat_map(top, Contingency.from_predictions(labels, a.prediction, b.prediction), *(textwrap.fill(run.label, 40) for run in (a, b)))
     top.tick_params(labelsize=8); top.xaxis.label.set_fontsize(8); top.yaxis.label.set_fontsize(7)
     corner = "abcd".index(cell) % 2, "abcd".index(cell) // 2
     top.add_patch(plt.Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=3))

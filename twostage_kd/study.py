@@ -6,7 +6,8 @@
 __all__ = ['METHODS', 'PAPER', 'FAST', 'CHOSEN', 'PACKAGED', 'KINDS', 'Trial', 'trials', 'outputs', 'place', 'finished',
            'caption', 'store', 'publish', 'teacher_of', 'answers_of', 'settings_of', 'students_of', 'perform',
            'budget_seconds', 'work_off', 'crd_seconds', 'speeds', 'predicted_seconds', 'progress_table', 'read_study',
-           'stage', 'right', 'best', 'against', 'difference', 'verdict', 'suffices', 'points', 'settles']
+           'stage', 'phase2_histories', 'run_label', 'right', 'best', 'against', 'difference', 'verdict', 'suffices',
+           'points', 'settles']
 
 # %% ../nbs/11_study.ipynb #cadfb961
 import json, re, time
@@ -97,8 +98,15 @@ def place(trial: Trial, folder: Path) -> Path:
     return Path(folder) if trial.group in ("main", "seeds") else Path(folder) / trial.group
 
 def finished(trial: Trial, folder: Path) -> bool:
-    "Whether all results of a trial are stored."
-    return all((place(trial, folder) / f"{trial.name}{suffix}.json").exists() for suffix in outputs(trial))
+    "Whether all results of a trial are stored, made as it says; only cross-entropy does not depend on the teacher."
+    for suffix in outputs(trial):
+        path = place(trial, folder) / f"{trial.name}{suffix}.json"
+        if not path.exists(): return False
+        made = json.loads(path.read_text())["trial"]
+        made = Trial(**made | dict(settings=tuple(map(tuple, made["settings"]))))
+        if trial.method == "cross-entropy": made = replace(made, teacher_epochs=trial.teacher_epochs)
+        if made != trial: return False
+    return True
 
 def caption(trial: Trial, suffix: str) -> str:
     "How a result is called on a page."
@@ -106,7 +114,7 @@ def caption(trial: Trial, suffix: str) -> str:
     settings = dict(trial.settings if trial.group == "ablations" else ()) | changes
     differs = [f"{k} {v}" for k, v in settings.items()] + [f"{trial.views} view{'s' * (trial.views > 1)}"] * (trial.views != 4)
     said = {"kl_weight 1.0": "KL alone", "t_squared False": "KL without T squared"}
-    return ", ".join([METHODS[trial.method], *filter(None, [KINDS.get(kind)]), *(said.get(d, d.replace("finetune_lr", "at rate")) for d in differs)])
+    return ", ".join([METHODS[trial.method], *filter(None, [KINDS.get(kind)]), *(said.get(d, d.replace("finetune_lr", "at rate").replace("kl_weight", "KL weight")) for d in differs)])
 
 def store(trial: Trial, suffix: str, model, history: list[dict], run, test, folder: Path) -> dict:
     "Ask a student (or teacher) about the test images and write its two result files."
@@ -312,6 +320,15 @@ def read_study(folder=None) -> dict[str, Predictions]:  # folder: of the results
 def stage(result: Predictions, prefix: str) -> list[dict]:
     "The records of a result's history whose stage begins with `prefix`."
     return [r for r in result.facts["history"] if r["stage"].startswith(prefix)]
+
+def phase2_histories(students: dict[str, Predictions]) -> dict[str, list[dict]]:  # the results of one two-stage trial by output
+    "What `phase2.plot_phase2` draws."
+    return dict(adam=stage(students["adam"], "phase2"), frozen=stage(students["frozen"], "optimum"), finetuned=stage(students["finetuned"], "phase2"))
+
+def run_label(result: Predictions) -> str:
+    "What a page says of a stored run beside its curve."
+    f = result.facts
+    return f"{f['model']}, {f['method']}; {f['data']}, {f['epochs']} epochs, seed {f['seed']}; {f['date']}, {f['device']}"
 
 def right(result: Predictions) -> np.ndarray:  # bool (n,)
     "Which test images a result gets right."
