@@ -328,7 +328,7 @@ def phase2_histories(students: dict[str, Predictions]) -> dict[str, list[dict]]:
 def run_label(result: Predictions) -> str:
     "What a page says of a stored run beside its curve."
     f = result.facts
-    return f"{f['model']}, {f['method']}; {f['data']}, {f['epochs']} epochs, seed {f['seed']}; {f['date']}, {f['device']}"
+    return f"{result.label}; {f['data']}, {f['epochs']} epochs; {f['date']}, {f['device']}"
 
 def right(result: Predictions) -> np.ndarray:  # bool (n,)
     "Which test images a result gets right."
