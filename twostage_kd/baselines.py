@@ -28,6 +28,7 @@ class BaselineConfig:
     weight_decay: float = 5e-4   # as in phase 1
     kl_weight: float = 0.7       # alpha, as in phase 2; 0: cross-entropy alone
     temperature: float = 4.0     # T, as in phase 2
+    t_squared: bool = True       # as in phase 2
     crd_weight: float = 0.0      # beta; Tian et al. 2020: 0.8
     views: int = 4               # of each image, as the teacher was asked about them
     seed: int = 0
@@ -63,7 +64,7 @@ def one_stage(
             features = student.features(x)
             logits = student.classifier(features[1]).float()
         answers = cache.get(index, view) if cache else None
-        loss = distillation_loss(logits, answers[2], y, config.temperature, config.kl_weight) if config.kl_weight else F.cross_entropy(logits, y)
+        loss = distillation_loss(logits, answers[2], y, config.temperature, config.kl_weight, config.t_squared) if config.kl_weight else F.cross_entropy(logits, y)
         return loss + config.crd_weight * stage1_loss(crd, features, answers, index, phase1) if crd else loss
 
     learns = nn.ModuleDict(dict(student=student, crd=crd))

@@ -65,7 +65,7 @@ def trials() -> list[Trial]:
         return [students[0].teacher, *students]
     def vary(method="two-stage-exact", views=4, rate=FAST, **settings): return Trial(method, 10, "ablations", views=views, settings=tuple((rate | settings).items()))
     rates = [vary(method, rate=rate) for rate in (FAST, PAPER) for method in ("two-stage-exact", "cross-entropy", "two-stage-momentum")]
-    ablations = [vary(temperature=0.2), vary(levels="last"), vary(lr_end=0.002), vary("cross-entropy", lr_end=0.002), vary(temperature=0.05), vary(views=8)]
+    ablations = [vary(temperature=0.2), vary(levels="last"), vary(lr_end=0.002), vary("cross-entropy", lr_end=0.002), vary("kd"), vary("kd", t_squared=False), vary(temperature=0.05), vary(views=8)]
     more = [vary(levels="pen"), vary(views=1), vary(views=2), vary(negatives=1024), vary(negatives=None), vary("two-stage-momentum", negatives="batch")]
     further = [vary("two-stage-momentum", objective="nce"), vary("two-stage-momentum", bank_start="random")]
     larger = ("resnet34/resnet20", "resnet50/resnet32")
