@@ -99,19 +99,24 @@ def fill_banks(student: nn.Module, crd: nn.ModuleDict, cache: TeacherCache, batc
 # %% ../nbs/06_phase1.ipynb #23ba9e8a
 @torch.no_grad()
 def alignment_metrics(
-    student: nn.Module, crd: nn.ModuleDict, held_out: Batches, teacher: TeacherCache,  # teacher: of the held-out images
+    student: nn.Module,
+    crd: nn.ModuleDict | None,      # for cosine and retrieval, between the heads' embeddings
+    held_out: Batches,
+    teacher: TeacherCache | None,   # its answers to the held-out images; for all but the probe
 ) -> dict[str, float]:
-    "Cosine, CKA, retrieval at 1 and ridge probe at both levels, on images as they are."
+    "Ridge probe, CKA, cosine and retrieval at 1 at both levels, on images as they are."
     student.eval()
     with autocast(torch.device(held_out.device)): pairs = [(student.features(x), y) for x, y in held_out.plain()]
     y, metrics = torch.cat([y for _, y in pairs]), {}
     for level, name in enumerate(("pen", "last")):
         f = torch.cat([features[level].float() for features, _ in pairs])
+        metrics[f"{name}_probe"] = ridge_probe(f[::2], y[::2], f[1::2], y[1::2])
+        if teacher is None: continue
         t = teacher.plain()[level].to(f.device)
+        metrics[f"{name}_cka"] = linear_cka(f, t)
+        if crd is None: continue
         z_student, z_teacher = crd[name].student(f), crd[name].teacher(t)
-        metrics |= {f"{name}_cosine": cosine_alignment(z_student, z_teacher), f"{name}_cka": linear_cka(f, t),
-                    f"{name}_retrieval": retrieval_at_1(z_student, z_teacher),
-                    f"{name}_probe": ridge_probe(f[::2], y[::2], f[1::2], y[1::2])}
+        metrics |= {f"{name}_cosine": cosine_alignment(z_student, z_teacher), f"{name}_retrieval": retrieval_at_1(z_student, z_teacher)}
     return {name: round(value, 5) for name, value in metrics.items()}
 
 # %% ../nbs/06_phase1.ipynb #afad4e5b

@@ -116,18 +116,20 @@ def caption(trial: Trial, suffix: str) -> str:
     said = {"kl_weight 1.0": "KL alone", "t_squared False": "KL without T squared"}
     return ", ".join([METHODS[trial.method], *filter(None, [KINDS.get(kind)]), *(said.get(d, d.replace("finetune_lr", "at rate").replace("kl_weight", "KL weight")) for d in differs)])
 
-def store(trial: Trial, suffix: str, model, history: list[dict], run, test, folder: Path) -> dict:
+def store(trial: Trial, suffix: str, model, history: list[dict], run, data, folder: Path, cache=None) -> dict:  # data: training, validation, test; cache: the teacher's answers
     "Ask a student (or teacher) about the test images and write its two result files."
-    from twostage_kd.data import written_whole
+    from twostage_kd.data import Batches, written_whole
+    from twostage_kd.phase1 import alignment_metrics
     from twostage_kd.teacher import predict
-    confidence, prediction = predict(model, test).softmax(1).max(1)
+    confidence, prediction = predict(model, data[2]).softmax(1).max(1)
     path, made = place(trial, folder) / f"{trial.name}{suffix}", json.loads(run.file("config.json").read_text())
     cores = made["environment"]["threads"] * made["environment"].get("processes", 1)
+    features = alignment_metrics(model, None, Batches(data[1], device=model.classifier.weight.device), cache and cache.validation)
     facts = dict(model=trial.model, method=caption(trial, suffix), pair=trial.pair, seed=trial.seed, data="cifar100",
                  epochs=f"{trial.epochs}" + (f" + {trial.finetune_epochs}" if "finetuned" in suffix else ""), group=trial.group, trial=asdict(trial),
                  output=suffix.lstrip("-"), date=made["environment"]["started"][:10], device=f"{made['environment']['device']}, {cores} core{'s' * (cores > 1)}, {made['environment'].get('precision', 'float32')}",
-                 commit=made["environment"]["commit"], accuracy=float((prediction == test.fine).double().mean()), validation=history[-1]["accuracy"],
-                 core_minutes=round(sum(r.get("seconds", 0) for r in history) * cores / 60, 1), config=made["config"], history=history)
+                 commit=made["environment"]["commit"], accuracy=float((prediction == data[2].fine).double().mean()), validation=history[-1]["accuracy"],
+                 core_minutes=round(sum(r.get("seconds", 0) for r in history) * cores / 60, 1), config=made["config"], features=features, history=history)
     with written_whole(Path(f"{path}.npz")) as part:
         np.savez_compressed(part, prediction=prediction.numpy().astype(np.uint8), confidence=confidence.numpy().astype(np.float16))
     with written_whole(Path(f"{path}.json")) as part: part.write_text(json.dumps(facts, indent=1))
@@ -207,7 +209,7 @@ def perform(trial: Trial, root: Path, folder: Path, data=None) -> None:
     data, where = data or load("cifar100"), device()
     if trial.method == "teacher":
         model, history, run = teacher_of(trial, data, root, where)
-        return store(trial, "", model, history, run, data[2], folder)
+        return store(trial, "", model, history, run, data, folder)
     settings, cache = settings_of(trial), None
     run = Run(root / trial.name, dict(trial=asdict(trial)) | {name: asdict(config) for name, config in settings.items()})
     if trial.method != "cross-entropy":
@@ -219,7 +221,7 @@ def perform(trial: Trial, root: Path, folder: Path, data=None) -> None:
     elif trial.method == "floor": results = [("", *floor(student, cache, data[:2], settings["phase2"], run))]
     elif trial.method == "ceiling": results = [("", *ceiling(teacher, cache, data[:2], settings["phase2"], run))]
     else: results = students_of(trial, student, settings, cache, data, run)
-    for suffix, model, history in results: publish(trial, store(trial, suffix, model, history, run, data[2], folder), model, folder)
+    for suffix, model, history in results: publish(trial, store(trial, suffix, model, history, run, data, folder, cache), model, folder)
 
 # %% ../nbs/11_study.ipynb #af850b83
 def budget_seconds(text: str) -> float:
