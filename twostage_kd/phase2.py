@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from .data import Batches, Images
 from .teacher import TeacherCache, accuracy, logits_of
-from .training import Progress, Run, autocast, constant, fit
+from .training import Progress, Run, autocast, constant, exponential, fit
 
 # %% ../nbs/07_phase2.ipynb #18edcad3
 def distillation_loss(
@@ -39,6 +39,7 @@ class Phase2Config:
     batch_size: int = 64         # not in the paper
     lr: float = 1e-4             # Adam, the classifier (section 3.2)
     finetune_lr: float = 1e-5    # Adam, the last stage (section 3.2)
+    lr_end: float = 1.0          # factor reached by an exponential decay of both rates in fine-tuning; 1: constant; not in the paper
     temperature: float = 4.0     # T (section 3.2)
     kl_weight: float = 0.7       # more than half (section 3.2); 1.0: KL alone, its equation
     t_squared: bool = True       # not in the paper
@@ -143,7 +144,7 @@ def finetune(student, cache, data, config, run, stage: str = "phase2-finetuned")
         with autocast(where): logits = model(x)
         return distillation_loss(logits.float(), cache.get(index, view)[2], y, config.temperature, config.kl_weight, config.t_squared)
     evaluate = lambda epoch: dict(accuracy=held_out_accuracy(model, held_out))
-    history = fit(run, stage, model, optimizer, batches, loss_of, config.epochs, constant, mode=mode, evaluate=evaluate)
+    history = fit(run, stage, model, optimizer, batches, loss_of, config.epochs, lambda t: exponential(t, config.lr_end), mode=mode, evaluate=evaluate)
     return model.eval(), history
 
 @torch.inference_mode()

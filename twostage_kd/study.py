@@ -86,12 +86,12 @@ def outputs(trial: Trial) -> dict[str, tuple[str, dict]]:  # suffix -> (how its 
     if not trial.method.startswith("two-stage"): return {"": ("", {})}
     both, plain = {"": {}, "-kl": dict(kl_weight=1.)}, {"-plainT": dict(t_squared=False)}
     frozen = lambda losses: {f"-frozen{loss}": ("frozen", changes) for loss, changes in losses.items()}
-    tuned = lambda *rates: {f"-finetuned{rate:g}-plainT": ("finetuned", dict(t_squared=False, finetune_lr=rate)) for rate in rates}
+    tuned = lambda *rates, **more: {f"-finetuned{rate:g}{'-decay' * bool(more)}-plainT": ("finetuned", dict(t_squared=False, finetune_lr=rate) | more) for rate in rates}
     if trial.group == "pairs": return {f"-{kind}": (kind, {}) for kind in KINDS}
     if trial.group != "ablations":
-        return {f"-{kind}{loss}": (kind, changes) for loss, changes in both.items() for kind in KINDS} | frozen(plain) | tuned(1e-4)
+        return {f"-{kind}{loss}": (kind, changes) for loss, changes in both.items() for kind in KINDS} | frozen(plain) | tuned(1e-4) | tuned(1e-3, lr_end=0.02)
     if trial.settings != tuple(FAST.items()) or trial.views != 4 or trial.method != "two-stage-exact": return frozen({"": {}} | plain)
-    return frozen(both | {"-kl0.51": dict(kl_weight=.51), "-kl0.85": dict(kl_weight=.85)} | plain) | tuned(1e-5, 1e-4, 1e-3)
+    return frozen(both | {"-kl0.51": dict(kl_weight=.51), "-kl0.85": dict(kl_weight=.85)} | plain) | tuned(1e-5, 1e-4, 1e-3) | tuned(1e-3, lr_end=0.02)
 
 def place(trial: Trial, folder: Path) -> Path:
     "Where a trial's results lie: those of the main comparison and of further seeds in `folder` itself."
@@ -113,7 +113,7 @@ def caption(trial: Trial, suffix: str) -> str:
     kind, changes = outputs(trial)[suffix]
     settings = dict(trial.settings if trial.group == "ablations" else ()) | changes
     differs = [f"{k} {v}" for k, v in settings.items()] + [f"{trial.views} view{'s' * (trial.views > 1)}"] * (trial.views != 4)
-    said = {"kl_weight 1.0": "KL alone", "t_squared False": "KL without T squared"}
+    said = {"kl_weight 1.0": "KL alone", "t_squared False": "KL without T squared", "lr_end 0.02": "decaying to a fiftieth"}
     return ", ".join([METHODS[trial.method], *filter(None, [KINDS.get(kind)]), *(said.get(d, d.replace("finetune_lr", "at rate").replace("kl_weight", "KL weight")) for d in differs)])
 
 def store(trial: Trial, suffix: str, model, history: list[dict], run, data, folder: Path, cache=None) -> dict:  # data: training, validation, test; cache: the teacher's answers
