@@ -97,14 +97,14 @@ MEASURES = dict(cosine="cosine (projected)", cka="linear CKA (raw features)", re
 def plot_alignment(histories: dict[str, list[dict]], epoch: int | None = None):  # label -> records of phase 1; epoch to mark
     "The measures of phase 1 over its epochs, at both levels: full lines for the last level, dashed for the penultimate."
     import matplotlib.pyplot as plt
-    fig, axes = plt.subplots(1, 4, figsize=(12, 2.8))
+    fig, axes = plt.subplots(1, 4, figsize=(12, 3.1), layout="constrained")
     for ax, (key, title) in zip(axes, MEASURES.items()):
         for k, (label, history) in enumerate(histories.items()):
             for level, style in (("last", "-"), ("pen", "--")):
                 ax.plot([r["epoch"] + 1 for r in history], [r[f"{level}_{key}"] for r in history], style, color=f"C{k}", marker=".", label=f"{label}, {level}")
         if epoch is not None: ax.axvline(epoch, color="grey", lw=1)
         ax.set(xlabel="epoch", title=title)
+        ax.xaxis.get_major_locator().set_params(integer=True)
         if key != "cosine": ax.set_ylim(bottom=0)              # a cosine may be negative
-    axes[0].legend(fontsize=7)
-    fig.tight_layout()
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(histories), fontsize=8)
     return fig

@@ -91,7 +91,7 @@ def outputs(trial: Trial) -> dict[str, tuple[str, dict]]:  # suffix -> (how its 
     if trial.group != "ablations":
         return {f"-{kind}{loss}": (kind, changes) for loss, changes in both.items() for kind in KINDS} | frozen(plain) | tuned(1e-4) | tuned(1e-3, lr_end=0.02)
     if trial.settings != tuple(FAST.items()) or trial.views != 4 or trial.method != "two-stage-exact": return frozen({"": {}} | plain)
-    return frozen(both | {"-kl0.51": dict(kl_weight=.51), "-kl0.85": dict(kl_weight=.85)} | plain) | tuned(1e-5, 1e-4, 1e-3) | tuned(1e-3, lr_end=0.02)
+    return frozen(both | {"-kl0.51": dict(kl_weight=.51), "-kl0.85": dict(kl_weight=.85)} | plain) | tuned(1e-5, 1e-4, 1e-3) | tuned(1e-3, 3e-3, lr_end=0.02)
 
 def place(trial: Trial, folder: Path) -> Path:
     "Where a trial's results lie: those of the main comparison and of further seeds in `folder` itself."
