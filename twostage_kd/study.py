@@ -65,9 +65,9 @@ def trials() -> list[Trial]:
         return [students[0].teacher, *students]
     def vary(method="two-stage-exact", views=4, rate=FAST, **settings): return Trial(method, 10, "ablations", views=views, settings=tuple((rate | settings).items()))
     rates = [vary(method, rate=rate) for rate in (FAST, PAPER) for method in ("two-stage-exact", "cross-entropy", "two-stage-momentum")]
-    ablations = [vary(temperature=0.2), vary(levels="last"), vary(lr_end=0.002), vary("cross-entropy", lr_end=0.002), vary("kd"), vary("kd", t_squared=False), vary(temperature=0.05), vary(views=8)]
+    ablations = [vary(temperature=0.2), vary(levels="last"), vary("kd"), vary("kd", t_squared=False), vary(temperature=0.05), vary(views=8)]
     more = [vary(levels="pen"), vary(views=1), vary(views=2), vary(negatives=1024), vary(negatives=None), vary("two-stage-momentum", negatives="batch")]
-    further = [vary("two-stage-momentum", objective="nce"), vary("two-stage-momentum", bank_start="random")]
+    further = [vary("cross-entropy", lr_end=0.002), vary(lr_end=0.002), vary("two-stage-momentum", objective="nce"), vary("two-stage-momentum", bank_start="random")]
     larger = ("resnet34/resnet20", "resnet50/resnet32")
     short = [t for pair in larger for t in methods("pairs", pair=pair, epochs=1, views=1, teacher_epochs=1, finetune_epochs=1)
              if t.method in ("teacher", "cross-entropy", "two-stage-exact", "two-stage-momentum")]
@@ -154,7 +154,7 @@ def teacher_of(trial: Trial, data, root: Path, where):
     from filelock import FileLock
     from twostage_kd.teacher import TeacherConfig, train_teacher
     from twostage_kd.training import Run
-    config = TeacherConfig(trial.teacher.epochs, px=TeacherConfig.px if trial.teacher.epochs > 1 else (16,))
+    config = TeacherConfig(trial.teacher.epochs, px=TeacherConfig.px if trial.teacher.epochs > 1 else (24,))
     run = Run(root / trial.teacher.name, dict(teacher=trial.teacher.model, data="cifar100", **asdict(config)))
     with FileLock(run.file("teacher.lock")): return *train_teacher(trial.teacher.model, data[:2], config, run, where), run
 
