@@ -89,7 +89,7 @@ def outputs(trial: Trial) -> dict[str, tuple[str, dict]]:  # suffix -> (how its 
     tuned = lambda *rates, **more: {f"-finetuned{rate:g}{'-decay' * bool(more)}-plainT": ("finetuned", dict(t_squared=False, finetune_lr=rate) | more) for rate in rates}
     if trial.group == "pairs": return {f"-{kind}": (kind, {}) for kind in KINDS}
     if trial.group != "ablations":
-        return {f"-{kind}{loss}": (kind, changes) for loss, changes in both.items() for kind in KINDS} | frozen(plain) | tuned(1e-4) | tuned(1e-3, lr_end=0.02)
+        return {f"-{kind}{loss}": (kind, changes) for loss, changes in both.items() for kind in KINDS} | frozen(plain) | tuned(1e-4) | tuned(3e-3, lr_end=0.02)
     if trial.settings != tuple(FAST.items()) or trial.views != 4 or trial.method != "two-stage-exact": return frozen({"": {}} | plain)
     return frozen(both | {"-kl0.51": dict(kl_weight=.51), "-kl0.85": dict(kl_weight=.85)} | plain) | tuned(1e-5, 1e-4, 1e-3) | tuned(1e-3, 3e-3, lr_end=0.02)
 
