@@ -82,11 +82,12 @@ PACKAGED = Path(str(files("twostage_kd"))) / "results"
 KINDS = dict(adam="frozen, Adam", frozen="frozen", finetuned="fine-tuned")
 
 def outputs(trial: Trial) -> dict[str, tuple[str, dict]]:  # suffix -> (how its classifier is made, what differs in Phase2Config)
-    "The students that a trial ends in."
-    if not trial.method.startswith("two-stage"): return {"": ("", {})}
+    "The students that a trial ends in; \"\" is a student without phase 2."
     both, plain = {"": {}, "-kl": dict(kl_weight=1.)}, {"-plainT": dict(t_squared=False)}
     frozen = lambda losses: {f"-frozen{loss}": ("frozen", changes) for loss, changes in losses.items()}
     tuned = lambda *rates, **more: {f"-finetuned{rate:g}{'-decay' * bool(more)}-plainT": ("finetuned", dict(t_squared=False, finetune_lr=rate) | more) for rate in rates}
+    if not trial.method.startswith("two-stage"):
+        return {"": ("", {})} | (frozen(plain) | tuned(3e-3, lr_end=0.02) if trial.group != "ablations" and trial.method in ("kd", "crd-ce", "crd-kd") else {})
     if trial.group == "pairs": return {f"-{kind}": (kind, {}) for kind in KINDS}
     if trial.group != "ablations":
         return {f"-{kind}{loss}": (kind, changes) for loss, changes in both.items() for kind in KINDS} | frozen(plain) | tuned(1e-4) | tuned(3e-3, lr_end=0.02)
@@ -114,7 +115,7 @@ def caption(trial: Trial, suffix: str) -> str:
     settings = dict(trial.settings if trial.group == "ablations" else ()) | changes
     differs = [f"{k} {v}" for k, v in settings.items()] + [f"{trial.views} view{'s' * (trial.views > 1)}"] * (trial.views != 4)
     said = {"kl_weight 1.0": "KL alone", "t_squared False": "KL without T squared", "lr_end 0.02": "decaying to a fiftieth"}
-    return ", ".join([METHODS[trial.method], *filter(None, [KINDS.get(kind)]), *(said.get(d, d.replace("finetune_lr", "at rate").replace("kl_weight", "KL weight")) for d in differs)])
+    return ", ".join([METHODS[trial.method], *(["then phase 2"] if kind and not trial.method.startswith("two-stage") else []), *filter(None, [KINDS.get(kind)]), *(said.get(d, d.replace("finetune_lr", "at rate").replace("kl_weight", "KL weight")) for d in differs)])
 
 def store(trial: Trial, suffix: str, model, history: list[dict], run, data, folder: Path, cache=None) -> dict:  # data: training, validation, test; cache: the teacher's answers
     "Ask a student (or teacher) about the test images and write its two result files."
@@ -174,21 +175,22 @@ def settings_of(trial: Trial) -> dict:
     seed, changes, two = trial.seed, dict(trial.settings), Phase2Config(trial.finetune_epochs, seed=trial.seed)
     if trial.method in ONE_STAGE:
         one = dict(one_stage=replace(BaselineConfig(trial.epochs, views=trial.views, seed=seed, **ONE_STAGE[trial.method]), **changes))
-        return one | (dict(phase1=Phase1Config(bank="exact", seed=seed)) if one["one_stage"].crd_weight else {})
+        return one | (dict(phase1=Phase1Config(bank="exact", seed=seed)) if one["one_stage"].crd_weight else {}) | (dict(phase2=two) if len(outputs(trial)) > 1 else {})
     if trial.method in ("floor", "ceiling"): return dict(phase2=two)
     return dict(phase1=replace(Phase1Config(trial.epochs, bank=trial.method.removeprefix("two-stage-"), seed=seed), **changes), phase2=two)
 
-def students_of(trial: Trial, student, settings: dict, cache, data, run):
-    "Train a two-stage trial; yields (suffix, student, the history that led to it)."
+def students_of(trial: Trial, student, begun: list[dict], settings: dict, cache, data, run):
+    "What phase 2 makes of a trained student, and that student itself; yields (suffix, student, the history that led to it)."
     from twostage_kd.data import Batches
-    from twostage_kd.phase1 import align
     from twostage_kd.phase2 import adam_classifier, finetune, frozen_optimum, last_features
-    student, aligned = align(student, cache, data[:2], settings["phase1"], run)
+    forms = outputs(trial)
+    if forms.pop("", None): yield "", student, begun
+    if not forms: return
     where = student.classifier.weight.device
     features = last_features(student, Batches(data[0], seed=trial.seed, views=trial.views, device=where), trial.views)
     held_out = last_features(student, Batches(data[1], device=where), 1)[0]
     frozen = {}                                                    # loss -> its optimum, where all forms of phase 2 begin or end
-    for suffix, (kind, changes) in outputs(trial).items():
+    for suffix, (kind, changes) in forms.items():
         two, stage = replace(settings["phase2"], **changes), f"phase2{suffix}"
         loss = f"{two.kl_weight}-{two.t_squared}"
         if loss not in frozen: frozen[loss] = frozen_optimum(student, features, held_out, cache, data[:2], two, run, f"optimum-{loss}")
@@ -197,7 +199,7 @@ def students_of(trial: Trial, student, settings: dict, cache, data, run):
         if kind == "finetuned":
             model, more = finetune(model, cache, data[:2], two, run, stage)
             history = history + more
-        yield suffix, model, aligned + history
+        yield suffix, model, begun + history
 
 # %% ../nbs/11_study.ipynb #39dfd12d
 def perform(trial: Trial, root: Path, folder: Path, data=None) -> None:
@@ -205,6 +207,7 @@ def perform(trial: Trial, root: Path, folder: Path, data=None) -> None:
     import torch
     from twostage_kd.baselines import ONE_STAGE, ceiling, floor, one_stage
     from twostage_kd.data import load
+    from twostage_kd.phase1 import align
     from twostage_kd.training import Run, device
     data, where = data or load("cifar100"), device()
     if trial.method == "teacher":
@@ -217,11 +220,11 @@ def perform(trial: Trial, root: Path, folder: Path, data=None) -> None:
         cache = answers_of(trial, teacher, data, teacher_run.directory, where)
     torch.manual_seed(trial.seed)
     student = resnet.STUDENTS[resnet.pair(trial.pair)[1]](data[0].num_classes).to(where)
-    if trial.method in ONE_STAGE: results = [("", *one_stage(student, cache, data[:2], settings["one_stage"], run, settings.get("phase1")))]
-    elif trial.method == "floor": results = [("", *floor(student, cache, data[:2], settings["phase2"], run))]
-    elif trial.method == "ceiling": results = [("", *ceiling(teacher, cache, data[:2], settings["phase2"], run))]
-    else: results = students_of(trial, student, settings, cache, data, run)
-    for suffix, model, history in results: publish(trial, store(trial, suffix, model, history, run, data, folder, cache), model, folder)
+    if trial.method in ONE_STAGE: trained = one_stage(student, cache, data[:2], settings["one_stage"], run, settings.get("phase1"))
+    elif trial.method == "floor": trained = floor(student, cache, data[:2], settings["phase2"], run)
+    elif trial.method == "ceiling": trained = ceiling(teacher, cache, data[:2], settings["phase2"], run)
+    else: trained = align(student, cache, data[:2], settings["phase1"], run)
+    for suffix, model, history in students_of(trial, *trained, settings, cache, data, run): publish(trial, store(trial, suffix, model, history, run, data, folder, cache), model, folder)
 
 # %% ../nbs/11_study.ipynb #af850b83
 def budget_seconds(text: str) -> float:
@@ -288,12 +291,10 @@ def predicted_seconds(trial: Trial, s: dict[str, float], n: int = 35_000, held_o
     views, evaluate = trial.views, trial.epochs * held_out * s["feature"]
     if trial.method == "teacher": return trial.epochs * (n * s["teacher"] + held_out * s["answer"]) + (views * n + held_out) * s["answer"]
     if trial.method in ("floor", "ceiling"): return views * n * s["feature"] + 60
-    if not trial.method.startswith("two-stage"):
-        return trial.epochs * n * (s["student"] + (s["exact"] if "crd" in trial.method else 0)) + evaluate
-    tuned = sum(kind == "finetuned" for kind, _ in outputs(trial).values())
-    adam = sum(kind == "adam" for kind, _ in outputs(trial).values())
-    return (trial.epochs * n * (s["student"] + s[trial.method.removeprefix("two-stage-")]) + evaluate + views * n * s["feature"]
-            + 30 * len(outputs(trial)) + tuned * trial.finetune_epochs * n * s["student"] + adam * 20 * n / 64 / 1000)
+    crd = 0 if trial.method in ("cross-entropy", "kd") else s["momentum" if trial.method == "two-stage-momentum" else "exact"]
+    begun, kinds = trial.epochs * n * (s["student"] + crd) + evaluate, [kind for kind, _ in outputs(trial).values() if kind]
+    if not kinds: return begun
+    return begun + views * n * s["feature"] + 30 * len(kinds) + kinds.count("finetuned") * trial.finetune_epochs * n * s["student"] + kinds.count("adam") * 20 * n / 64 / 1000
 
 def progress_table(folder: Path, speed: dict[str, dict] | None = None) -> list[list[str]]:  # speed: pair -> `speeds`
     "The queue as rows: trial, group, and its accuracy if it is done, else its predicted minutes."
