@@ -6,8 +6,8 @@
 __all__ = ['METHODS', 'PAPER', 'FAST', 'CHOSEN', 'PACKAGED', 'KINDS', 'Trial', 'trials', 'outputs', 'place', 'finished',
            'caption', 'store', 'publish', 'teacher_of', 'answers_of', 'settings_of', 'students_of', 'perform',
            'budget_seconds', 'work_off', 'crd_seconds', 'speeds', 'predicted_seconds', 'progress_table', 'read_study',
-           'stage', 'phase2_histories', 'run_label', 'right', 'best', 'against', 'difference', 'verdict', 'suffices',
-           'points', 'settles']
+           'stage', 'phase2_histories', 'run_label', 'right', 'best', 'against', 'difference', 'points', 'verdict',
+           'suffices', 'settles']
 
 # %% ../nbs/11_study.ipynb #cadfb961
 import json, re, time
@@ -341,7 +341,7 @@ def best(results: list[Predictions]) -> Predictions:
     "The result with the highest validation accuracy."
     return max(results, key=lambda r: r.facts["validation"])
 
-# %% ../nbs/11_study.ipynb #a84b6538
+# %% ../nbs/11_study.ipynb #0fd9c1a7
 def against(a: Predictions, b: Predictions) -> Contingency:
     "The table of two results."
     return Contingency.from_predictions(CIFAR100_LABELS, a.prediction, b.prediction)
@@ -353,6 +353,12 @@ def difference(tables: list[Contingency]) -> tuple[float, float, float]:  # one 
     half = stats.t.ppf(0.975, len(d) - 1) * d.std(ddof=1) / len(d)**0.5
     return d.mean(), d.mean() - half, d.mean() + half
 
+def points(tables: list[Contingency]) -> str:
+    "A difference with its interval, in words."
+    estimate, low, high = (100 * v for v in difference(tables))
+    return f"{estimate:+.2f} points ({low:+.2f} to {high:+.2f})"
+
+# %% ../nbs/11_study.ipynb #a84b6538
 def verdict(tables: list[Contingency], margin: float = 0.02) -> str:  # tables: of A and B, one a seed
     "holds, fails or undecided, for the claim that A is better than B."
     estimate, low, high = difference(tables)
@@ -363,11 +369,6 @@ def suffices(tables: list[Contingency], margin: float = 0.02) -> str:
     "holds, fails or undecided, for the claim that A is not worse than B by `margin`."
     _, low, high = difference(tables)
     return "holds" if low > -margin else "fails" if high < -margin else "undecided"
-
-def points(tables: list[Contingency]) -> str:
-    "A difference with its interval, in words."
-    estimate, low, high = (100 * v for v in difference(tables))
-    return f"{estimate:+.2f} points ({low:+.2f} to {high:+.2f})"
 
 def settles(history: list[dict], key: str, share: float = 0.95) -> int:
     "The first epoch after which a measure has made `share` of its way from the first record to the last."
