@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import nn
 from .alignment import cosine_alignment, linear_cka, retrieval_at_1, ridge_probe
-from .crd import CRDLoss, ExactCRDLoss
+from .crd import CRDLoss, TeacherTableLoss
 from .data import Batches, Images
 from .teacher import TeacherCache, decayed
-from .training import Run, autocast, exponential, fit, precision
+from .engine.training import Run, autocast, exponential, fit, precision
 
 # %% ../nbs/06_phase1.ipynb #192c59d6
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Phase1Config:
     weight_decay: float = 5e-4   # not in the paper
     lambda_pen: float = 0.5      # lambda_1, level L-2; section 3.1 only says lambda_1 < lambda_2
     lambda_last: float = 1.0     # lambda_2, level L-1
-    bank: str = "momentum"       # the paper's; "exact": ours
+    bank: str = "momentum"       # the paper's; "table": ours
     bank_start: str = "embeddings"  # of the momentum banks, by one pass over the images; "random": as the reference; not in the paper
     dim: int = 256               # (Table 1)
     negatives: int | str | None = 16384  # K (Table 1); None: all; "batch": section 3.1's equation to the letter
@@ -44,7 +44,7 @@ class Phase1Config:
         if self.epochs < 1: raise ValueError(f"epochs is {self.epochs}: at least 1 is needed.")
         if not 0 <= self.lambda_pen < self.lambda_last:
             raise ValueError(f"lambda_1 = {self.lambda_pen} and lambda_2 = {self.lambda_last}: section 3.1 asks for 0 <= lambda_1 < lambda_2.")
-        if self.bank not in ("momentum", "exact"): raise ValueError(f"bank is {self.bank!r}: choose momentum (the paper's) or exact (ours).")
+        if self.bank not in ("momentum", "table"): raise ValueError(f"bank is {self.bank!r}: choose momentum (the paper's) or table (ours).")
         if self.bank_start not in ("embeddings", "random"): raise ValueError(f"bank_start is {self.bank_start!r}: choose embeddings or random.")
         if self.levels not in ("both", "pen", "last"): raise ValueError(f"levels is {self.levels!r}: choose both, pen or last.")
         if self.tap not in ("stages", "blocks"): raise ValueError(f"tap is {self.tap!r}: choose stages or blocks.")
@@ -58,8 +58,8 @@ def crd_losses(
     negatives = min(config.negatives, pool) if isinstance(config.negatives, int) else config.negatives
     dtype = getattr(torch, precision(student.classifier.weight.device))
     shared = dict(labels=train.fine, dim=config.dim, negatives=negatives, temperature=config.temperature, mode=config.crd_mode, seed=config.seed, dtype=dtype)
-    if config.bank == "exact":
-        make = lambda level: ExactCRDLoss(cache.plain()[level], student.dims[level], **shared)
+    if config.bank == "table":
+        make = lambda level: TeacherTableLoss(cache.plain()[level], student.dims[level], **shared)
     else:
         make = lambda level: CRDLoss(len(train), student.dims[level], cache.widths[level], momentum=config.bank_momentum,
                                      objective=config.objective, symmetric=config.symmetric, **shared)

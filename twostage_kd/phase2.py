@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from .data import Batches, Images
 from .teacher import TeacherCache, accuracy, logits_of
-from .training import Progress, Run, autocast, constant, exponential, fit
+from .engine.training import Progress, Run, autocast, constant, exponential, fit
 
 # %% ../nbs/07_phase2.ipynb #18edcad3
 def distillation_loss(
