@@ -205,6 +205,16 @@ class Record:
         "The probability of the predicted class of each test image."
         return self.probabilities()[:, 0]
 
+    def facts(self) -> dict:
+        "What `twostage-kd results --json` prints of it."
+        names = ("id", "training", "purpose", "exploratory", "pair", "method", "epochs",
+                 "finetune_epochs", "seed", "data", "cue", "rho", "teacher_rho", "settings",
+                 "validation", "test", "core_seconds", "peak_mb", "device", "precision",
+                 "threads", "commit", "code", "teacher_weights", "date")
+        counted = float(self.right.mean()) if self.test is not None else None
+        own = {name: getattr(self, name) for name in names}
+        return own | dict(form=asdict(self.form), recounted=counted)
+
     @property
     def right(self) -> np.ndarray:        # bool [n]
         "Which test images it gets right."
