@@ -12,8 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-COMMAND = [sys.executable, "-c", "from twostage_kd.cli import main; main()", "run",
-           *"--per-class 20 --views 8 --teacher-epochs 2 --epochs 3 --finetune-epochs 2 --out".split()]
+COMMAND = [sys.executable, "-c", "from twostage_kd.app.cli import main; main()", "run",
+           *"--per-class 100 --views 8 --teacher-epochs 2 --epochs 3 --finetune-epochs 2 --out".split()]
 
 
 def asked(out: Path) -> bool:
@@ -73,8 +73,8 @@ def main() -> None:
         whole, killed, cut = (Path(folder) / name for name in ("whole", "killed", "cut"))
         finish(whole)
         expected = weights(whole)
-        if len(expected) != 5:
-            sys.exit(f"FAILED: {sorted(expected)} are not the five files of weights of a run.")
+        if len(expected) != 6:
+            sys.exit(f"FAILED: {sorted(expected)} are not the six files of weights of a run.")
         print(f"{time.perf_counter() - START:4.0f} s: a run never killed", flush=True)
 
         for stage, moment in MOMENTS.items():

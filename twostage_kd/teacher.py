@@ -27,7 +27,7 @@ class TeacherConfig:
     batch_size: int = 128       # not in the paper
     lr: float = 0.2             # peak of the one-cycle schedule, SGD with Nesterov momentum; not in the paper
     weight_decay: float = 5e-4  # of convolutions and the classifier; not in the paper
-    stem: str = "pool"          # cifar, pool or imagenet; not in the paper
+    stem: str = "pool"          # of a large network: cifar, pool or imagenet; not in the paper
     px: tuple[int, ...] = (16, 24, 24, 32)  # image sides of equal parts of the training: small images first; not in the paper
     seed: int = 0
 
@@ -57,7 +57,7 @@ def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
     return (logits.argmax(1) == labels).double().mean().item()
 
 def train_teacher(
-    name: str,                  # resnet18, resnet34 or resnet50
+    name: str,                  # any of resnet.NETWORKS
     data: tuple[Images, Images],# training and validation images
     config: TeacherConfig,
     run: Run,
@@ -66,7 +66,7 @@ def train_teacher(
     "A teacher trained by cross-entropy, with its history."
     torch.manual_seed(config.seed)
     train, validation = data
-    model = resnet.TEACHERS[name](train.num_classes, stem=config.stem).to(where)
+    model = resnet.network(name, train.num_classes, config.stem).to(where)
     optimizer = torch.optim.SGD(decayed(model, config.weight_decay), lr=config.lr, momentum=.9, nesterov=True, fused=True)
     batches = Batches(train, config.batch_size, config.seed, device=where)
     def loss_of(batch):
