@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['LENGTHS', 'CACHE', 'MODELS', 'ACCURACY_HEADER', 'STYLE', 'PAGE', 'by_data', 'Folder', 'RunCommand', 'TeacherCommand',
-           'StudyCommand', 'ReportCommand', 'label', 'table_row', 'length', 'configs', 'estimate', 'minutes',
-           'show_plan', 'open_run', 'default_out', 'pipeline', 'save_results', 'command_line', 'read_results',
-           'accuracy_rows', 'statistics_rows', 'text_table', 'html_table', 'html_figure', 'report_figures',
-           'report_page', 'show_results', 'train_only', 'study', 'perform', 'main']
+           'ReportCommand', 'StudyCommand', 'ResultsCommand', 'label', 'table_row', 'length', 'configs', 'estimate',
+           'minutes', 'show_plan', 'open_run', 'default_out', 'pipeline', 'save_results', 'command_line',
+           'read_results', 'accuracy_rows', 'statistics_rows', 'text_table', 'html_table', 'html_figure',
+           'report_figures', 'report_page', 'show_results', 'train_only', 'study', 'show_verified', 'results',
+           'perform', 'main']
 
 # %% ../../nbs/app/cli.ipynb #421f6879
 import base64, html, io, json, os, shlex, sys, time, warnings
@@ -76,21 +77,30 @@ class TeacherCommand:
 
 
 @dataclass(frozen=True)
+class ReportCommand:
+    """Write report.html again from a finished run."""
+    directory: tyro.conf.Positional[Path]  # of the run
+
+# %% ../../nbs/app/cli.ipynb #57ad1e01
+@dataclass(frozen=True)
 class StudyCommand:
-    """Work off the study of notebook 11: all methods, ablations, pairs and seeds on CIFAR-100.
+    """Work off the study of lesson 12: tuning, all methods, seeds and pairs on CIFAR-100.
 
     The same command goes on where it stopped. Started several times, the processes share the work.
     """
     budget: str | None = None       # stop after this time, such as 150m or 8h (default: when all is done)
     dry_run: bool = False           # only show what is done, and how long the rest will take here
-    runs: Folder("study in the user's cache") = None              # directory of checkpoints and weights
-    results: Folder("the package's own, twostage_kd/results") = None  # directory of predictions and records
+    verify: str | None = None       # train this stored record again, and compare all its answers
+    runs: Folder("the user's cache") = None   # directory of teachers, checkpoints and weights
+    results: Folder("the package's own, twostage_kd/results") = None  # of answers and records
 
 
 @dataclass(frozen=True)
-class ReportCommand:
-    """Write report.html again from a finished run."""
-    directory: tyro.conf.Positional[Path]  # of the run
+class ResultsCommand:
+    """Print all stored records, a line a student."""
+    json: bool = False              # as JSON lines
+    exploratory: bool = False       # also those seen before the protocol was written
+    results: Folder("the package's own, twostage_kd/results") = None  # of answers and records
 
 # %% ../../nbs/app/cli.ipynb #7e768391
 def label(c) -> str:
@@ -122,7 +132,7 @@ def estimate(c: RunCommand, train, validation, configs, where) -> dict[str, floa
     "Seconds that each stage will take here, from a probe of at most five."
     from twostage_kd import resnet
     from twostage_kd.phase1 import crd_losses
-    from twostage_kd.study import crd_seconds
+    from twostage_kd.app.queue import crd_seconds
     from twostage_kd.engine.training import autocast
     (one, two, three), names = configs, resnet.pair(c.pair)
     teacher, student = (make[name](train.num_classes, **more).to(where) for make, name, more in
@@ -391,38 +401,73 @@ def train_only(c: TeacherCommand) -> None:
 
 # %% ../../nbs/app/cli.ipynb #69d714d6
 def study(c: StudyCommand) -> None:
-    "The queue of notebook 11, or its state."
-    import _thread, threading
-    from twostage_kd.study import PACKAGED, budget_seconds, finished, progress_table, speeds, trials, work_off
+    "The queue of lesson 12, its state, or one of its records again."
+    import _thread
+    import threading
+
+    from twostage_kd.app.queue import budget_seconds, plan, verify, work_off
+    from twostage_kd.engine.records import PACKAGED
     from twostage_kd.engine.training import device
-    runs, results = c.runs or CACHE / "study", c.results or PACKAGED
-    seconds = budget_seconds(c.budget) if c.budget else threading.TIMEOUT_MAX
+    root, results = c.runs or CACHE.parent, c.results or PACKAGED
+    if c.verify:
+        return show_verified(c.verify, verify(c.verify, root, results))
     if c.dry_run:
-        left = [t for t in trials() if not finished(t, results)]
         print("measuring the speed of this machine ...", flush=True)
-        rows = progress_table(results, {pair: speeds(pair, device()) for pair in {t.pair for t in left}})
-        return print(text_table(["trial", "group", "state"], rows))
-    end, timer = time.monotonic() + seconds, threading.Timer(seconds, _thread.interrupt_main)   # as Ctrl-C: the same command goes on
+        header = ["purpose", "method", "pair", "seed", "epochs", "state"]
+        return print(text_table(header, plan(results, device())))
+    seconds = budget_seconds(c.budget) if c.budget else threading.TIMEOUT_MAX
+    end = time.monotonic() + seconds
+    timer = threading.Timer(seconds, _thread.interrupt_main)   # as Ctrl-C: the same command goes on
     timer.daemon = True
     timer.start()
-    try: work_off(runs, results)
+    try:
+        work_off(root, results)
     except KeyboardInterrupt:
-        if time.monotonic() < end: raise
+        if time.monotonic() < end:
+            raise
         print(f"the budget of {c.budget} is spent; the same command goes on")
-    finally: timer.cancel()
+    finally:
+        timer.cancel()
 
+
+def show_verified(name: str, rows: list[tuple]) -> None:
+    "Say how many answers are equal. Raises ValueError if one is not."
+    for form, images, equal, total in rows:
+        print(f"{form:28}{images:14}{equal:,} of {total:,} answers equal")
+    if any(equal < total for _, _, equal, total in rows):
+        raise ValueError(f"{name} could not be repeated: compare device, precision and threads.")
+
+
+def results(c: ResultsCommand) -> None:
+    "All stored records."
+    from twostage_kd.engine.records import PACKAGED, read_records
+    records = read_records(c.results or PACKAGED)
+    shown = [r for r in records if c.exploratory or not r.exploratory]
+    if c.json:
+        for record in records:
+            print(json.dumps(record.facts()))
+        return
+    rows = [[r.purpose, r.label, r.pair, str(r.seed), f"{r.epochs} + {r.finetune_epochs}",
+             f"{r.validation:.2%}", f"{r.test:.2%}" if r.test is not None else "",
+             f"{r.core_seconds / 60:.0f}", r.training] for r in shown]
+    header = ["purpose", "method", "pair", "seed", "epochs", "validation", "test", "core-minutes",
+              "training"]
+    print(text_table(header, rows))
+
+# %% ../../nbs/app/cli.ipynb #69d714d7
 def perform(command) -> None:
     "Do what a parsed command says."
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not isinstance(command, TeacherCommand):
         raise ValueError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: only `twostage-kd teacher` works in several processes; start this command without torchrun.")
     if isinstance(command, TeacherCommand): train_only(command)
     elif isinstance(command, StudyCommand): study(command)
+    elif isinstance(command, ResultsCommand): results(command)
     else: show_results(pipeline(command) if isinstance(command, RunCommand) else command.directory)
 
 def main(argv: list[str] | None = None) -> None:  # argv: words after twostage-kd; default: this process's
     "The command `twostage-kd`. Ends with exit code 2 after bad input, 130 after an interrupt."
     argv = sys.argv[1:] if argv is None else argv
-    command = tyro.extras.subcommand_cli_from_dict(dict(run=RunCommand, teacher=TeacherCommand, study=StudyCommand, report=ReportCommand), prog="twostage-kd", args=argv,
+    command = tyro.extras.subcommand_cli_from_dict(dict(run=RunCommand, teacher=TeacherCommand, study=StudyCommand, results=ResultsCommand, report=ReportCommand), prog="twostage-kd", args=argv,
                                                    description="Two-stage knowledge distillation, from images to a report.")
     os.environ.setdefault("MPLBACKEND", "agg")
     def stop(code: int, sentence: str):
