@@ -14,6 +14,7 @@ from dataclasses import astuple, dataclass, fields
 from itertools import zip_longest
 from .released import SCALE, ReleasedConfig
 from ..data import PAD
+from ..engine.records import METHODS
 from ..engine.training import PRESETS
 from ..phase1 import Phase1Config
 from ..phase2 import Phase2Config
@@ -27,7 +28,7 @@ RECIPES = {
 PAPER = Phase1Config(), Phase2Config()
 RELEASED = ReleasedConfig()
 OURS = (
-    Phase1Config(bank="table", negatives=1024, lr=0.1, weight_decay=1e-4),
+    Phase1Config(**METHODS["table"].first, lr=0.1, weight_decay=1e-4),   # table, K = 1,024
     Phase2Config(finetune_lr=3e-3, lr_end=0.02, t_squared=False),
 )
 
