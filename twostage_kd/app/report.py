@@ -10,10 +10,10 @@ __all__ = ['MODELS', 'PHASE1', 'CELLS', 'ACCURACY_HEADER', 'INK', 'LINE', 'STYLE
            'compare_sentence', 'optimum_sentence', 'why_adam_differs', 'Alone', 'errors_alone', 'alone_sentence',
            'guessing_sentence', 'findings', 'accuracy_rows', 'text_table', 'Statistic', 'statistics_rows', 'colours',
            'figure', 'svg', 'accuracy_limits', 'draw_accuracies', 'label_ends', 'draw_measure', 'measure_chance',
-           'draw_measures', 'draw_classifier', 'Stage', 'stages', 'stage_seconds', 'duration', 'story_rows',
-           'draw_story', 'plain_numbers', 'Example', 'Cell', 'png_uri', 'picture_cells', 'powers', 'template',
-           'package_text', 'Panel', 'panels', 'heat_rows', 'model_rows', 'facts_of', 'settings_of', 'solver_note',
-           'report_page', 'show_results']
+           'draw_classifier', 'Stage', 'stages', 'stage_seconds', 'duration', 'story_rows', 'draw_story',
+           'plain_numbers', 'Example', 'Cell', 'png_uri', 'picture_cells', 'powers', 'template', 'package_text',
+           'Panel', 'panels', 'heat_rows', 'model_rows', 'facts_of', 'settings_of', 'solver_note', 'report_page',
+           'show_results']
 
 # %% ../../nbs/app/report.ipynb #649d69d4
 import base64
@@ -285,7 +285,7 @@ def compare_sentence(results: Results) -> str:
         difference = points_within(table.accuracy_difference())
         return (f"The {teacher} and its {student} cannot be told apart: "
                 f"{percent(table.accuracy_a)} and {percent(table.accuracy_b)} of {table.n:,} test "
-                f"images right, a difference of {difference}, which chance can explain "
+                f"images right, teacher less student {difference}, which chance can explain "
                 f"(McNemar, {p_value(test)}).")
     if table.b < table.c:
         teacher, student, table = student, teacher, turned(table)
@@ -593,7 +593,7 @@ def draw_measure(ax, history: list[dict], key: str, chance: float | None = None)
             ends.append((values[-1], f"{name} {values[-1]:.2f}"))
     if chance is not None:
         ax.axhline(chance, color=INK, linewidth=1, linestyle=":")
-        ends.append((chance, f"chance {chance:.1g}"))
+        ends.append((chance, f"chance {chance:.1g}" if chance >= 0.005 else "chance < 0.01"))
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(title=MEASURES[key][0], xlabel="epoch of phase 1")
     if key != "cosine":   # a cosine may be negative
@@ -604,11 +604,6 @@ def draw_measure(ax, history: list[dict], key: str, chance: float | None = None)
 def measure_chance(results: Results, key: str) -> float | None:
     "The level of a measure for features that know nothing, where there is one."
     return dict(retrieval=1 / results.images[1], probe=1 / results.classes).get(key)
-
-def draw_measures(axes, results: Results) -> None:
-    "All measures of phase 1, one beside the other."
-    for ax, key in zip(axes, MEASURES):
-        draw_measure(ax, results.history("phase1"), key, measure_chance(results, key))
 
 # %% ../../nbs/app/report.ipynb #49061e96
 PHASE2 = dict(   # what is drawn of phase 2 -> title, factor, what it shows
