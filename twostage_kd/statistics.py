@@ -16,7 +16,7 @@ from dataclasses import astuple, dataclass
 from typing import Callable, NamedTuple
 import numpy as np
 from scipy import optimize, special
-from .engine.records import CIFAR100_LABELS, CIFAR100_SUPERCLASS, CIFAR100_SUPERCLASS_NAMES, Predictions
+from .engine.records import CIFAR100_LABELS, CIFAR100_SUPERCLASS, CIFAR100_SUPERCLASS_NAMES, Record
 
 # %% ../nbs/08_statistics.ipynb #3cf1ad6e
 LEVEL = 0.95  # confidence of every interval unless another is asked for
@@ -384,8 +384,8 @@ def phi_from_groups(
 # %% ../nbs/08_statistics.ipynb #a55fc8d3
 def plot_yardstick(
     labels,
-    pairs: list[tuple[Predictions, Predictions]],  # the pairs in question
-    twins: list[tuple[Predictions, Predictions]],  # runs that differ in the seed alone
+    pairs: list[tuple[Record, Record]],  # the pairs in question
+    twins: list[tuple[Record, Record]],  # runs that differ in the seed alone
 ):
     "Error Dice distance and same-wrong-label share of pairs of runs; a bar marks the least distance, and chance."
     import matplotlib.pyplot as plt, seaborn as sns
@@ -413,12 +413,12 @@ def confusion(groups_true, groups_pred, k: int) -> np.ndarray:
     counts = np.bincount(np.asarray(groups_true) * k + np.asarray(groups_pred), minlength=k * k).reshape(k, k)
     return counts / np.maximum(counts.sum(1, keepdims=True), 1)
 
-def superclass_confusion(run: Predictions) -> np.ndarray:
+def superclass_confusion(run: Record) -> np.ndarray:
     "CIFAR-100's test set by superclass: 20 true rows, 20 predicted columns."
     return confusion(CIFAR100_SUPERCLASS[CIFAR100_LABELS], CIFAR100_SUPERCLASS[run.prediction], 20)
 
 # %% ../nbs/08_statistics.ipynb #966f2a00
-def plot_superclasses(a: Predictions, b: Predictions):
+def plot_superclasses(a: Record, b: Record):
     "Superclass confusion of two models on CIFAR-100's test set, diagonals left out."
     import matplotlib.pyplot as plt, seaborn as sns
     both, names = [superclass_confusion(a), superclass_confusion(b)], CIFAR100_SUPERCLASS_NAMES
@@ -456,7 +456,7 @@ def expected_calibration_error(confidence, correct, bins: int = 15) -> float:
     return float(np.nansum(count * abs(right - sure)) / count.sum())
 
 # %% ../nbs/08_statistics.ipynb #21009e73
-def plot_reliability(labels, runs: list[Predictions], bins: int = 15):
+def plot_reliability(labels, runs: list[Record], bins: int = 15):
     "Accuracy against confidence of each run, with its expected calibration error."
     import matplotlib.pyplot as plt
     fig, ax = plt.subplots(figsize=(9, 3.6), layout="constrained")
@@ -543,7 +543,7 @@ def plot_margins(
     return fig
 
 # %% ../nbs/08_statistics.ipynb #ae829c13
-def describe(labels, a: Predictions, b: Predictions) -> str:
+def describe(labels, a: Record, b: Record) -> str:
     "The numbers of a pair of runs, as text: effect sizes first."
     table, said = (f(labels, a.prediction, b.prediction) for f in (Contingency.from_predictions, label_agreement))
     lines = ["accuracies            {:.2%}, {:.2%}".format(table.accuracy_a, table.accuracy_b),
@@ -559,7 +559,7 @@ def describe(labels, a: Predictions, b: Predictions) -> str:
     return "\n".join(lines)
 
 # %% ../nbs/08_statistics.ipynb #8d96eff1
-def _draw_cell(panel, labels, a: Predictions, b: Predictions, cell: str, page: int, images, names):
+def _draw_cell(panel, labels, a: Record, b: Record, cell: str, page: int, images, names):
     "12 images of a cell with their true class and both answers; without images, its superclasses counted."
     import seaborn as sns
     where = np.flatnonzero(((a.prediction == labels) == (cell in "ab")) & ((b.prediction == labels) == (cell in "ac")))
@@ -578,7 +578,7 @@ def _draw_cell(panel, labels, a: Predictions, b: Predictions, cell: str, page: i
 
 # %% ../nbs/08_statistics.ipynb #0638e3ad
 def plot_pair(
-    labels, a: Predictions, b: Predictions,
+    labels, a: Record, b: Record,
     cell: str = "b",    # whose images: a both right, b only A right, c only B right, d both wrong
     page: int = 0,      # 12 images each; counts from the start again after the last one
     images=None,        # (n, 3, 32, 32) uint8, or None: then the superclasses of the cell are counted instead
@@ -601,7 +601,7 @@ def plot_pair(
     return fig
 
 # %% ../nbs/08_statistics.ipynb #04bbe49e
-def explore_pairs(runs: dict[str, Predictions], labels, images=None, names=None) -> None:
+def explore_pairs(runs: dict[str, Record], labels, images=None, names=None) -> None:
     "Controls over all pairs of runs: their table, its numbers and the test images of a chosen cell."
     import ipywidgets
     if len(runs) < 2: raise ValueError(f"{len(runs)} runs are given; a comparison needs two")
