@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'PHASE1', 'CELLS', 'ACCURACY_HEADER', 'INK', 'LINE', 'STYLE', 'MEASURES', 'LEVELS', 'PHASE2', 'STORY_HEADER',
-           'NO_PICTURES', 'Model', 'cell_of', 'choose_examples', 'save_results', 'command_line', 'write_results',
-           'write_predictions', 'write_examples', 'superclasses', 'TestAnswers', 'Results', 'read_results', 'counted',
-           'read_answers', 'percent', 'points', 'limits', 'points_within', 'p_value', 'turned', 'is_chance',
+           'NO_PICTURES', 'Model', 'cell_of', 'choose_examples', 'Answers', 'save_results', 'command_line',
+           'write_results', 'write_predictions', 'write_examples', 'superclasses', 'Judged', 'Results', 'read_results',
+           'counted', 'read_answers', 'percent', 'points', 'limits', 'points_within', 'p_value', 'turned', 'is_chance',
            'compare_sentence', 'optimum_sentence', 'why_adam_differs', 'Alone', 'errors_alone', 'alone_sentence',
            'guessing_sentence', 'findings', 'accuracy_rows', 'text_table', 'Statistic', 'statistics_rows', 'colours',
            'figure', 'svg', 'accuracy_limits', 'draw_accuracies', 'label_ends', 'draw_measure', 'measure_chance',
@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 from ..engine.files import written_whole
-from ..engine.records import Predictions
+from ..engine.records import KINDS, METHODS
 
 # %% ../../nbs/app/report.ipynb #5ba2688d
 class Model(NamedTuple):
@@ -42,13 +42,14 @@ class Model(NamedTuple):
     meaning: str
 
 MODELS = dict(
-    teacher=Model("teacher", "#6e7278", "the large network, trained on the labels"),
-    adam=Model("frozen, Adam", "#0173b2", "the student with its features as phase 1 left them and "
+    teacher=Model("teacher", METHODS["teacher"].colour,
+                  "the large network, trained on the labels"),
+    adam=Model(KINDS["adam"], "#0173b2", "the student with its features as phase 1 left them and "
                "a classifier trained by Adam at a fixed rate (section 3.2 of the paper)"),
-    frozen=Model("frozen, optimum", "#029e73", "the same features and loss, the classifier solved "
+    frozen=Model(KINDS["solved"], "#029e73", "the same features and loss, the classifier solved "
                  "to the optimum by L-BFGS"),
-    finetuned=Model("fine-tuned", "#de8f05", "from that optimum on, last stage and classifier "
-                    "trained by Adam at small rates"))
+    finetuned=Model(KINDS["finetuned"], "#de8f05", "from that optimum on, last stage and "
+                    "classifier trained by Adam at small rates"))
 
 PHASE1 = "#b565a7"   # the colour of phase 1, which has no classifier yet
 
@@ -71,6 +72,13 @@ def choose_examples(cells: np.ndarray, each: int = 8) -> np.ndarray:   # -> posi
     return np.concatenate(chosen)
 
 # %% ../../nbs/app/report.ipynb #13a4a113
+class Answers(NamedTuple):
+    "What a model said of the test images."
+    name: str
+    prediction: np.ndarray   # (n,) class
+    confidence: np.ndarray   # (n,) probability of that class
+    facts: dict              # parameters, validation accuracy, size of the classifier's weights
+
 def save_results(
     c,                     # the options of `twostage-kd run`
     run, teacher_run,      # directories with the histories
@@ -87,7 +95,7 @@ def save_results(
         facts = dict(parameters=sum(p.numel() for p in model.parameters()),
                      validation=history[-1]["accuracy"],
                      classifier_weight=model.classifier.weight.abs().mean().item())
-        answers[name] = Predictions(name, prediction.numpy(), confidence.numpy(), facts)
+        answers[name] = Answers(name, prediction.numpy(), confidence.numpy(), facts)
     write_results(run, teacher_run, command_line(c), answers, test, [len(part) for part in data])
 
 def command_line(c) -> str:
@@ -103,7 +111,7 @@ def command_line(c) -> str:
 def write_results(
     run, teacher_run,
     command: str,                      # that repeats the run
-    answers: dict[str, Predictions],   # of each model; facts: parameters, validation ...
+    answers: dict[str, Answers],   # of each model; facts: parameters, validation ...
     test,                              # Images
     images: list[int],                 # numbers of training, validation and test images
 ) -> None:
@@ -134,7 +142,7 @@ def write_results(
         part.write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 # %% ../../nbs/app/report.ipynb #e17d1060
-def write_predictions(run, said: Predictions, classes: int) -> None:
+def write_predictions(run, said: Answers, classes: int) -> None:
     "A model's answers to the test images, as small as they can be."
     prediction = said.prediction.astype(np.min_scalar_type(classes - 1))
     confidence = said.confidence.astype(np.float16)
@@ -158,11 +166,11 @@ def superclasses(test) -> list[str] | None:
     return names
 
 # %% ../../nbs/app/report.ipynb #cdf7e925
-class TestAnswers(NamedTuple):
+class Judged(NamedTuple):
     "What teacher and best student said of each test image, and the pixels of a few."
     labels: np.ndarray    # (n,) true class
-    teacher: Predictions
-    student: Predictions
+    teacher: Answers
+    student: Answers
     shown: np.ndarray     # (k,) positions of the images that are kept
     images: np.ndarray    # (k, 3, S, S) uint8
 
@@ -184,7 +192,7 @@ class Results:
     names: list[str] | None = None             # of the classes
     superclasses: list[str] | None = None      # of each class, where the data has them
     optimum_against_adam: dict | None = None   # cells of the solved classifier and Adam's
-    answers: TestAnswers | None = None
+    answers: Judged | None = None
 
     @property
     def table(self):
@@ -218,13 +226,13 @@ def read_results(directory) -> Results:
         raise ValueError(f"{path} and the predictions beside it are of different runs: {remedy}")
     return results
 
-def counted(answers: TestAnswers) -> dict[str, int]:
+def counted(answers: Judged) -> dict[str, int]:
     "The cells a, b, c, d, counted from the answers."
     cells = cell_of(answers.labels, answers.teacher.prediction, answers.student.prediction)
     return {cell: int((cells == cell).sum()) for cell in CELLS}
 
 # %% ../../nbs/app/report.ipynb #334a3cd0
-def read_answers(run, facts: dict) -> TestAnswers | None:   # facts: of report.json
+def read_answers(run, facts: dict) -> Judged | None:   # facts: of report.json
     "Answers and images of a run; None if it kept none. Raises ValueError for a damaged file."
     paths = {name: run.file(f"predictions-{name}.npz") for name in ("teacher", facts["best"])}
     paths["examples"] = run.file("examples.npz")
@@ -238,10 +246,10 @@ def read_answers(run, facts: dict) -> TestAnswers | None:   # facts: of report.j
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path} is damaged ({error}): remove it for a report without images."
                              ) from None
-    teacher, student = (Predictions(name, said[name]["prediction"], said[name]["confidence"], {})
+    teacher, student = (Answers(name, said[name]["prediction"], said[name]["confidence"], {})
                         for name in ("teacher", facts["best"]))
     examples = said["examples"]
-    return TestAnswers(examples["labels"], teacher, student, examples["shown"], examples["images"])
+    return Judged(examples["labels"], teacher, student, examples["shown"], examples["images"])
 
 # %% ../../nbs/app/report.ipynb #efb89361
 def percent(share: float, digits: int = 1) -> str:
@@ -620,7 +628,7 @@ def draw_classifier(ax, results: Results, key: str) -> None:   # key: of PHASE2
     values = [scale * record[key] for record in adam]
     ax.plot(epochs, values, marker="o", markersize=3, color=MODELS["adam"].colour)
     ends = [(values[-1], f"Adam {values[-1]:.3g}")]
-    for name, word in (("frozen", "optimum"), ("finetuned", "fine-tuned")):
+    for name, word in (("frozen", "solved"), ("finetuned", "fine-tuned")):
         history = results.history(f"phase2-{name}")
         if not history or (key, name) == ("loss", "finetuned"):   # whose features are others
             continue
