@@ -1,10 +1,12 @@
 """Run notebooks in place and keep their outputs, as they are committed: `python .ci/execute.py [nbs/06_phase1.ipynb ...]`.
 
 The size is TWOSTAGE_KD_PRESET's (default: tutorial). Widget views and their state are removed, so that GitHub shows the
-picture that stands in the same output and a page does not change at every run; then nbdev_clean takes its turn.
+picture that stands in the same output and a page does not change at every run; then nbdev_clean takes its turn. What was
+run is written into the page's metadata, and `.ci/stale.py` compares it with the code of later days.
 With `--widgets` they stay, for the documentation site, where sliders move without a kernel; not to be committed.
 A cell's line `#| fig-alt: ...` becomes the alternative text of its pictures.
 """
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from stale import KEY, described
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -40,9 +43,12 @@ def describe(cell) -> None:
 def execute(path: Path, widgets: bool = False) -> None:
     """Run one notebook with its folder as the working directory; written only if every cell succeeds."""
     nb = nbformat.read(path, as_version=4)
-    NotebookClient(nb, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}, coalesce_streams=True).execute()
+    code = described(path, os.environ.get("TWOSTAGE_KD_PRESET") or "tutorial")  # before it runs: a page may take long
+    where = {"metadata": {"path": str(path.parent)}}
+    NotebookClient(nb, timeout=None, kernel_name="python3", resources=where, coalesce_streams=True).execute()
     if not widgets:
         nb.metadata.pop("widgets", None)
+    nb.metadata[KEY] = code
     for cell in nb.cells:
         if cell.cell_type == "code":
             describe(cell)

@@ -18,11 +18,10 @@ def lessons() -> dict[str, int]:
     return found
 
 
-def imported(path: Path) -> set[str]:
-    """The package's own modules that a module imports anywhere, such as engine.training."""
-    here = path.relative_to(PACKAGE.parent).with_suffix("").parts
+def imported(program: ast.Module, here: tuple[str, ...]) -> set[str]:
+    """The package's own modules that a program imports anywhere, such as engine.training; `here` is its own dotted name."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(program):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom):
@@ -35,8 +34,9 @@ def broken() -> list[str]:
     """A sentence for each import that breaks a rule."""
     order, said = lessons(), []
     for path in sorted(PACKAGE.rglob("*.py")):
-        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        for name in sorted(imported(path)):
+        here = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        module = ".".join(here[1:])
+        for name in sorted(imported(ast.parse(path.read_text(encoding="utf-8")), here)):
             first = name.split(".")[0]
             if module.startswith("engine.") and first in order:
                 said.append(f"{module} imports the lesson {first}")

@@ -1,6 +1,7 @@
 """Make README.md from nbs/index.ipynb; with --check, only say whether it is up to date."""
 import re
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 from posixpath import join, normpath
 
@@ -8,7 +9,7 @@ import nbformat
 from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).resolve().parents[1]
-LINK = re.compile(r"""(\]\(|\b(?:src|href)=["'])(?!\w+:|[#/])([^)\s"'#]+)""")  # relative targets only
+LINK = re.compile(r"""(\]\(|\b(?:src|srcset|href)=["'])(?!\w+:|[#/])([^)\s"'#]+)""")  # relative targets only
 CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
 NOTE = "<!-- Made from nbs/index.ipynb by .ci/readme.py: edit the notebook. -->\n\n"
 
@@ -40,13 +41,29 @@ def shown(cell) -> bool:
     return not {"hide", "include: false"} & set(flags) and not any(f.startswith("default_exp") for f in flags)
 
 
+def owned(text: str) -> str:
+    """The addresses of this repository, with its owner and name from settings.ini."""
+    config = ConfigParser()
+    config.read(ROOT / "settings.ini", encoding="utf-8")
+    names = config["DEFAULT"]
+    return re.sub(r"\bOWNER(/|\.github\.io/)twostage_kd\b", rf"{names['user']}\1{names['repo']}", text)
+
+
+def unlinked(text: str) -> list[str]:
+    """The notebooks that the map on the front page leaves out."""
+    pages = (path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "nbs").rglob("[!.]*.ipynb")))
+    return [page for page in pages if page != "nbs/index.ipynb" and f"]({page})" not in text]
+
+
 def main() -> None:
     """Write README.md, or compare with it."""
     nb = nbformat.read(ROOT / "nbs/index.ipynb", as_version=4)
     nb.metadata["language_info"] = {"name": "python"}  # nbdev_clean drops it
     nb.cells = [cell for cell in nb.cells if cell.cell_type != "raw" and shown(cell)]
     text = MarkdownExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(nb)[0]
-    text = NOTE + re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    text = owned(NOTE + re.sub(r"\n{3,}", "\n\n", text).strip() + "\n")
+    if missing := unlinked(text):
+        sys.exit(f"nbs/index.ipynb does not link to {', '.join(missing)}: add a row to its table 'All pages'.")
     readme = ROOT / "README.md"
     if "--check" not in sys.argv[1:]:
         readme.write_text(text, encoding="utf-8")

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from .data import Batches, Images
-from .phase1 import Phase1Config, crd_losses, fill_banks, move_banks, stage1_loss
-from .phase2 import Phase2Config, distillation_loss, frozen_optimum, held_out_accuracy, last_features
+from .phase1 import (
+    Phase1Config, alignment_metrics, crd_losses, fill_banks, monitored, move_banks, stage1_loss)
+from .phase2 import Phase2Config, distillation_loss, frozen_optimum, last_features, scores_of
 from .teacher import TeacherCache, decayed
 from .engine.training import Run, autocast, exponential, fit
 
@@ -24,55 +25,85 @@ class BaselineConfig:
     batch_size: int = 64
     lr: float = 0.05             # SGD (Tian et al. 2020)
     sgd_momentum: float = 0.9    # as in phase 1
-    lr_end: float = 0.02         # factor reached by the exponential decay, as in phase 1
+    lr_end: float = 0.02         # reached by the exponential decay, as in phase 1
     weight_decay: float = 5e-4   # as in phase 1
-    kl_weight: float = 0.7       # alpha, as in phase 2; 0: cross-entropy alone
+    kl_weight: float = 0.7       # alpha, as in phase 2; 0: labels alone; 1: KL alone
     temperature: float = 4.0     # T, as in phase 2
     t_squared: bool = True       # as in phase 2
     crd_weight: float = 0.0      # beta; Tian et al. 2020: 0.8
-    views: int = 4               # of each image, as the teacher was asked about them
+    views: int | None = 4        # of each image, as the teacher answered them; None: always new ones
     seed: int = 0
 
     def __post_init__(self):
-        if self.epochs < 1: raise ValueError(f"epochs is {self.epochs}: at least 1 is needed.")
-        if not 0 <= self.kl_weight <= 1: raise ValueError(f"KL weight is {self.kl_weight}: it must lie in [0, 1]; 0 is cross-entropy alone.")
-        if self.crd_weight < 0: raise ValueError(f"CRD weight is {self.crd_weight}: it must be at least 0, which leaves CRD out.")
+        if self.epochs < 1:
+            raise ValueError(f"epochs is {self.epochs}: at least 1 is needed.")
+        if not 0 <= self.kl_weight <= 1:
+            raise ValueError(f"KL weight is {self.kl_weight}: it must lie in [0, 1]; 0 is "
+                             "cross-entropy alone.")
+        if self.crd_weight < 0:
+            raise ValueError(f"CRD weight is {self.crd_weight}: it must be at least 0, which "
+                             "leaves CRD out.")
+        if self.views is None and (self.kl_weight or self.crd_weight):
+            raise ValueError("views is None, but KD and CRD need the views that the teacher "
+                             "answered: give their number.")
 
 ONE_STAGE = {  # method -> its place in the sum
-    "cross-entropy": dict(kl_weight=0.), "kd": dict(), "crd-ce": dict(kl_weight=0., crd_weight=0.8), "crd-kd": dict(crd_weight=0.8)}
+    "cross-entropy": dict(kl_weight=0.0),
+    "kd": dict(),
+    "crd-ce": dict(kl_weight=0.0, crd_weight=0.8),
+    "crd-kd": dict(crd_weight=0.8),
+}
 
 # %% ../nbs/10_baselines.ipynb #5064298b
 def one_stage(
     student: nn.Module,
-    cache: TeacherCache | None,       # the teacher's answers; cross-entropy alone needs none
+    cache: TeacherCache | None,       # the teacher's answers; labels alone can do without
     data: tuple[Images, Images],      # training and validation images
     config: BaselineConfig,
     run: Run,
-    phase1: Phase1Config | None = None,  # how CRD is computed; default: the exact table
+    phase1: Phase1Config | None = None,  # how CRD is computed; default: our table
 ) -> tuple[nn.Module, list[dict]]:
     "Train a student end to end; returns it and its history."
     train, validation = data
     where = student.classifier.weight.device
     phase1 = phase1 or Phase1Config(bank="table", seed=config.seed)
-    if cache is None and (config.kl_weight or config.crd_weight): raise ValueError("KD and CRD need the teacher's answers: give a cache.")
-    crd = crd_losses(student, cache, train, phase1).to(where) if config.crd_weight else nn.ModuleDict()
-    batches, held_out = Batches(train, config.batch_size, config.seed, config.views, where), Batches(validation, device=where)
+    if cache is None and (config.kl_weight or config.crd_weight):
+        raise ValueError("KD and CRD need the teacher's answers: give a cache.")
+    crd = nn.ModuleDict()
+    if config.crd_weight:
+        crd = crd_losses(student, cache, train, phase1).to(where)
+    batches = Batches(train, config.batch_size, config.seed, config.views, where)
 
     def loss_of(batch):
         x, y, index, view = batch
         with autocast(where):
             features = student.features(x)
             logits = student.classifier(features[1]).float()
-        answers = cache.get(index, view) if cache else None
-        loss = distillation_loss(logits, answers[2], y, config.temperature, config.kl_weight, config.t_squared) if config.kl_weight else F.cross_entropy(logits, y)
-        return loss + config.crd_weight * stage1_loss(crd, features, answers, index, phase1) if crd else loss
+        answers = cache.get(index, view) if config.kl_weight or crd else None
+        if config.kl_weight:
+            loss = distillation_loss(logits, answers[2], y, config.temperature, config.kl_weight,
+                                     config.t_squared)
+        else:
+            loss = F.cross_entropy(logits, y)
+        if crd:
+            loss = loss + config.crd_weight * stage1_loss(crd, features, answers, index, phase1)
+        return loss
+
+    held_out, known = monitored(validation, cache, where)
+    score = scores_of(student, validation, config.epochs, where)
+
+    def evaluate(epoch: int) -> dict:
+        return score(epoch) | alignment_metrics(student, crd or None, held_out, known)
 
     learns = nn.ModuleDict(dict(student=student, crd=crd))
-    optimizer = torch.optim.SGD(decayed(learns, config.weight_decay), lr=config.lr, momentum=config.sgd_momentum, fused=True)
-    new = not (run.file("one-stage.checkpoint").exists() or run.file("one-stage.safetensors").exists())
-    if crd and phase1.bank == "momentum" and phase1.bank_start == "embeddings" and new: fill_banks(student, crd, cache, batches)
-    history = fit(run, "one-stage", learns, optimizer, batches, loss_of, config.epochs, lambda t: exponential(t, config.lr_end), result=student,
-                  after_step=lambda: move_banks(crd, phase1) if crd else None, evaluate=lambda epoch: dict(accuracy=held_out_accuracy(student, held_out)))
+    optimizer = torch.optim.SGD(decayed(learns, config.weight_decay), lr=config.lr,
+                                momentum=config.sgd_momentum, fused=True)
+    new = not any(run.file(f"one-stage.{kind}").exists() for kind in ("checkpoint", "safetensors"))
+    if new and crd and phase1.bank_start == "embeddings" and hasattr(crd["last"], "fill"):
+        fill_banks(student, crd, cache, batches)
+    history = fit(run, "one-stage", learns, optimizer, batches, loss_of, config.epochs,
+                  lambda t: exponential(t, config.lr_end), result=student,
+                  after_step=lambda: move_banks(crd, phase1) if crd else None, evaluate=evaluate)
     return student.eval(), history
 
 # %% ../nbs/10_baselines.ipynb #95be242a

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['METHODS', 'LOSSES', 'KINDS', 'CIFAR100_LABELS', 'CIFAR100_SUPERCLASS', 'CIFAR100_SUPERCLASS_NAMES', 'PACKAGED',
            'Method', 'Loss', 'Form', 'Record', 'form_key', 'pack_answers', 'save_answers', 'save_training', 'answers',
-           'answered', 'read_training', 'read_records', 'check', 'select', 'best']
+           'answered', 'read_training', 'read_records', 'check', 'select', 'best', 'teacher_logits']
 
 # %% ../../nbs/engine/records.ipynb #51ad32ef
 import functools
@@ -205,6 +205,16 @@ class Record:
         "The probability of the predicted class of each test image."
         return self.probabilities()[:, 0]
 
+    def facts(self) -> dict:
+        "What `twostage-kd results --json` prints of it."
+        names = ("id", "training", "purpose", "exploratory", "pair", "method", "epochs",
+                 "finetune_epochs", "seed", "data", "cue", "rho", "teacher_rho", "settings",
+                 "validation", "test", "core_seconds", "peak_mb", "device", "precision",
+                 "threads", "commit", "code", "teacher_weights", "date")
+        counted = float(self.right.mean()) if self.test is not None else None
+        own = {name: getattr(self, name) for name in names}
+        return own | dict(form=asdict(self.form), recounted=counted)
+
     @property
     def right(self) -> np.ndarray:        # bool [n]
         "Which test images it gets right."
@@ -337,3 +347,9 @@ def best(records: list[Record]) -> Record:
     if not records:
         raise ValueError("there is no record to choose from: is this method trained?")
     return max(records, key=lambda record: record.validation)
+
+# %% ../../nbs/engine/records.ipynb #7ea0c002
+def teacher_logits() -> np.ndarray:   # float32 [10000, 100], of the test set in its order
+    "The logits of the study's ResNet-18 teacher (seed 1) for CIFAR-100's test images."
+    with np.load(PACKAGED / "teacher-logits.npz") as archive:
+        return archive["logits"].astype(np.float32)
