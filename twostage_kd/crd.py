@@ -36,7 +36,7 @@ def move(bank: torch.Tensor, rows: torch.Tensor, z: torch.Tensor, momentum: floa
     moved = torch.lerp(z, bank[rows].to(z.dtype), momentum)
     bank[rows] = F.normalize(moved, dim=1).to(bank.dtype)
 
-# %% ../nbs/04_crd.ipynb #d60289d1
+# %% ../nbs/04_crd.ipynb #c4d00065b
 def _head(features: int, dim: int, seed: int, name: str) -> Head:
     "A head whose weights depend on (seed, name) alone, in torch's usual range."
     head = Head(features, dim)
@@ -45,6 +45,24 @@ def _head(features: int, dim: int, seed: int, name: str) -> Head:
         nn.init.uniform_(weights, -features ** -0.5, features ** -0.5, generator=g)
     return head
 
+# %% ../nbs/04_crd.ipynb #c4d00065d
+def _game(
+    z: torch.Tensor,            # anchors [B, d]
+    z_plus: torch.Tensor,       # their positives [B, d]
+    bank: torch.Tensor,         # [n, d]
+    order: BankOrder,           # which rows of the bank are this step's negatives
+    rows: torch.Tensor,         # the anchors' own rows, int64 [B]
+    tau: float,                 # temperature
+    c: float | None = None,     # NCE's threshold; None: InfoNCE
+) -> torch.Tensor:              # nats, mean over the batch
+    "Anchors look for their positives among the negatives of this step."
+    positive = (z * z_plus).sum(1) / tau                                            # (B,)
+    negatives = pooled_scores(z, order.keys[rows], order.tiles(bank), tau, c)       # (B,)
+    if c is None:
+        return F.softplus(negatives - positive).mean()
+    return (F.softplus(c - positive) + negatives).mean()
+
+# %% ../nbs/04_crd.ipynb #d60289d1
 def _in_batch(
     z: tuple[torch.Tensor, torch.Tensor],   # the student's and the teacher's embeddings, [B, d]
     keys: torch.Tensor,                     # int64 [B]; those with the anchor's key are left out
@@ -139,22 +157,17 @@ class CRDLoss(_Banks):
         return loss
 
     def _side(self, side, z, bank, rows):
-        "Anchors z [B, d] against one bank: their own row is the positive, a block the negatives."
-        tau = self.temperature
-        positive = (z * bank[self.order.positive(rows)]).sum(1) / tau               # (B,)
+        "Anchors z [B, d] against one bank; the positive is the bank's row as well."
+        z_plus = bank[self.order.positive(rows)]                # (B, d)
         c = self._threshold(side, z, bank)
-        tiles = self.order.tiles(bank)
-        negatives = pooled_scores(z, self.order.keys[rows], tiles, tau, c)          # (B,)
-        if c is None:
-            return F.softplus(negatives - positive).mean()
-        return (F.softplus(c - positive) + negatives).mean()
+        return _game(z, z_plus, bank, self.order, rows, self.temperature, c)
 
     def _threshold(self, side, z, bank):
         "NCE's c = ln(K Z / n), with Z from the side's first batch; None for InfoNCE."
         if self.objective == "infonce":
             return None
         if self.Z[side] == 0:
-            scores = z.detach() @ bank.t().to(z.dtype) / self.temperature           # (B, n)
+            scores = z.detach() @ bank.t().to(z.dtype) / self.temperature      # (B, n)
             self.Z[side] = scores.exp().mean() * len(bank)
         return float((self.Z[side] * self.order.k / len(bank)).log())
 
@@ -198,11 +211,9 @@ class TeacherTableLoss(nn.Module):
         "The loss; the positive is the teacher's embedding of the very view that the student sees."
         check_batch(f_student, f_teacher, index)
         rows = self.order.rows(index)
-        z = self.student(f_student)                                            # (B, d)
-        positive = (z * self.teacher(f_teacher)).sum(1) / self.temperature     # (B,)
-        tiles = self.order.tiles(self.table)
-        negatives = pooled_scores(z, self.order.keys[rows], tiles, self.temperature)
-        return F.softplus(negatives - positive).mean()
+        z = self.student(f_student)                                # (B, d)
+        z_plus = self.teacher(f_teacher)                           # (B, d)
+        return _game(z, z_plus, self.table, self.order, rows, self.temperature)
 
     def update(self) -> None:
         "Go on to the next step's negatives."
