@@ -156,22 +156,20 @@ from .engine.records import (
 from .engine.training import Progress, preset
 
 # %% ../nbs/03_teacher.ipynb #7e030031
-def _without_pictures() -> Images:
-    "What can be known of CIFAR-100's test set without it: the labels."
-    fine = torch.from_numpy(CIFAR100_LABELS)
-    coarse = torch.from_numpy(CIFAR100_SUPERCLASS)[fine]
-    grey = torch.full((len(fine), 3, 32, 32), 128, dtype=torch.uint8)
-    names = tuple(f"class {k}" for k in range(100))
-    return Images(grey, fine, coarse, names, tuple(CIFAR100_SUPERCLASS_NAMES))
-
 def study_teacher() -> tuple[Images, torch.Tensor]:   # 10,000 images; logits float32 [10000, 100]
     "CIFAR-100's test images, and what the study's ResNet-18 (seed 1) says of them."
+    fine = torch.from_numpy(CIFAR100_LABELS)
+    coarse = torch.from_numpy(CIFAR100_SUPERCLASS)[fine]
     try:
         _, test = load_cifar100()
+        pixels = test.images
+        names = tuple(name.replace("_", " ") for name in test.fine_names)
     except FileNotFoundError:
         print("CIFAR-100 cannot be had here: its images are shown grey, its classes as numbers.")
-        test = _without_pictures()
-    return test, torch.from_numpy(teacher_logits())
+        pixels = torch.full((len(fine), 3, 32, 32), 128, dtype=torch.uint8)
+        names = tuple(f"class {k}" for k in range(100))
+    images = Images(pixels, fine, coarse, names, tuple(CIFAR100_SUPERCLASS_NAMES))
+    return images, torch.from_numpy(teacher_logits())
 
 # %% ../nbs/03_teacher.ipynb #7e030003
 def _plot_bars(ax, names, p: torch.Tensor, label: int) -> None:
@@ -179,7 +177,7 @@ def _plot_bars(ax, names, p: torch.Tensor, label: int) -> None:
     top = p.topk(5)
     colours = ["C1" if k == label else "C0" for k in top.indices]
     ax.barh(range(5), 100 * top.values, color=colours)
-    ax.set_yticks(range(5), [names[k].replace("_", " ") for k in top.indices], fontsize=8)
+    ax.set_yticks(range(5), [names[k] for k in top.indices], fontsize=8)
     ax.set(xlim=(0, 100), ylim=(4.5, -0.5), xlabel="probability (%)")
     ax.grid(False, axis="y")
 
@@ -196,7 +194,7 @@ def plot_answers(
     for image, above, below in zip(shown, *axes):
         label = int(test.fine[image])
         above.imshow(test.images[image].permute(1, 2, 0))
-        above.set_title(f"label: {test.fine_names[label].replace('_', ' ')}", fontsize=9)
+        above.set_title(f"label: {test.fine_names[label]}", fontsize=9)
         above.axis("off")
         _plot_bars(below, test.fine_names, (logits[image] / temperature).softmax(0), label)
     plt.close(fig)
