@@ -9,7 +9,7 @@ __all__ = ['as_png', 'side_by_side', 'frame_slider', 'show_frames']
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 # %% ../../nbs/engine/sliders.ipynb #c0a1d004
 def as_png(
@@ -60,17 +60,18 @@ def frame_slider(
 
 # %% ../../nbs/engine/sliders.ipynb #c0a1d010
 def show_frames(
-    figures: Sequence,                    # of matplotlib, one a state, all of one size; closed
+    figures: Iterable,                    # of matplotlib, one a state, all of one size; closed
     labels: Sequence[str],                # what each shows, such as "epoch 3"
     stills: Sequence[int] | None = None,  # states to show without a slider; first, middle, last
     columns: int | None = None,           # stills in a row; as many as fit into 1,000 pixels
 ) -> None:
     "Show figures under a slider that needs no kernel, and some of them side by side elsewhere."
     from IPython.display import display
-    if len(figures) < 2 or len(set(labels)) != len(figures):
-        raise ValueError(f"{len(figures)} figures and {len(set(labels))} different labels: "
+    left = list(labels)
+    pictures = [as_png(figure, left.pop(0) if left else "") for figure in figures]
+    if len(pictures) < 2 or left or len(set(labels)) != len(pictures):
+        raise ValueError(f"{len(pictures)} figures and {len(set(labels))} different labels: "
                          "show_frames needs at least two figures, each with a label of its own.")
-    pictures = [as_png(figure, label) for figure, label in zip(figures, labels)]
     if stills is None:
         stills = (0, len(pictures) // 2, len(pictures) - 1)
     if columns is None:
