@@ -420,11 +420,13 @@ def perform_released(
                             seed=trial.seed)
     student, history = align_released(student, teacher, data, config, run)
     own, *others = trial.forms
+    crops = teacher_answers(teacher, parts.train, config, run)
+    tuned, tuning_history = finetune_released(student, crops, data, config, run,
+                                              watched=parts.tests.get("test"))
+    student = tuned   # the very features that its own classifier stands on
     students = phase2_forms(replace(trial, forms=tuple(others)), student, None, teacher, cache,
                             data, run)
-    crops = teacher_answers(teacher, parts.train, config, run)
-    students[own] = finetune_released(student, crops, data, config, run,
-                                      watched=parts.tests.get("test"))
+    students[own] = tuned, tuning_history
 
     adam = Form("adam", "t2")
     where = student.classifier.weight.device
