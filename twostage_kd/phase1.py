@@ -40,7 +40,7 @@ class Phase1Config:
     temperature: float = 0.1     # (Table 1)
     bank_momentum: float = 0.5   # (Table 1)
     crd_mode: str = "exact"      # (Table 1); or "relax", "label_free"
-    objective: str = "infonce"   # section 3.1's equation; "nce": Tian et al.; "regression": no contrast
+    objective: str = "infonce"   # section 3.1; "nce": Tian et al.; "regression": no contrast
     symmetric: bool = True       # as the reference; not in the paper
     levels: str = "both"         # whose losses count; "pen" or "last" alone: not in the paper
     tap: str = "stages"          # last two stages; "blocks": section 3.1 to the letter
@@ -126,7 +126,7 @@ def teachers_classifier(
     loss: RegressionLoss,        # of the last level, trained
     classifier: nn.Linear,       # the teacher's
 ) -> nn.Linear:                  # from the student's f_last to logits
-    "The teacher's own classifier on the predicted features, as one linear layer (cf. Chen et al. 2022)."
+    "The teacher's own classifier on the predicted features, as one layer (cf. Chen et al. 2022)."
     weight = classifier.weight.detach() * loss.std                 # (classes, C2)
     out = nn.Linear(loss.projector.in_features, len(weight)).to(weight.device)
     with torch.no_grad():
@@ -212,7 +212,7 @@ def monitored(
     cache: TeacherCache | None,    # with the teacher's answers to the validation images
     where: torch.device,
 ) -> tuple[Batches, TeacherCache | None]:
-    "The images on which a training is watched after every epoch, and the teacher's answers to them."
+    "The images on which a training is watched, and the teacher's answers to them."
     index = evenly(len(validation), MONITORED)
     answers = None
     if cache is not None:
@@ -241,8 +241,10 @@ def snapshot(
     arrays = {}
     for level, name in enumerate(("pen", "last")):
         f = torch.cat([pair[level].float() for pair in features])
-        z_student = nn.functional.normalize(crd[name].student(f), dim=1).cpu()
-        z_teacher = nn.functional.normalize(crd[name].teacher(answers[level].to(where)), dim=1).cpu()
+        z_student = crd[name].student(f)
+        z_teacher = crd[name].teacher(answers[level].to(where))
+        z_student = nn.functional.normalize(z_student, dim=1).cpu()
+        z_teacher = nn.functional.normalize(z_teacher, dim=1).cpu()
         means = [nn.functional.normalize(_class_means(z, images), dim=1)
                  for z in (z_student, z_teacher)]
         centre = z_teacher.mean(0)
@@ -261,7 +263,7 @@ def align(
     config: Phase1Config,
     run: Run,
     crd: nn.ModuleDict | None = None,   # other losses at "pen" and "last"; default `crd_losses`
-    watch: Callable = lambda epoch, student, crd: None,   # called before the first epoch and after each
+    watch: Callable = lambda epoch, student, crd: None,   # called at the start, after each epoch
 ) -> tuple[nn.Module, list[dict]]:
     "Phase 1: align the student's features with the teacher's; returns the student and its history."
     train, validation = data
