@@ -1,10 +1,13 @@
 """Run notebooks in place and keep their outputs, as they are committed: `python .ci/execute.py [nbs/06_phase1.ipynb ...]`.
 
 The size is TWOSTAGE_KD_PRESET's (default: tutorial). Widget views and their state are removed, so that GitHub shows the
-picture that stands beside them and a page does not change at every run; then nbdev_clean takes its turn. What was run is
-written into the page's metadata, and `.ci/stale.py` compares it with the code of later days.
+picture that stands in the same output and a page does not change at every run; then nbdev_clean takes its turn. What was
+run is written into the page's metadata, and `.ci/stale.py` compares it with the code of later days.
+With `--widgets` they stay, for the documentation site, where sliders move without a kernel; not to be committed.
+A cell's line `#| fig-alt: ...` becomes the alternative text of its pictures.
 """
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,25 +19,49 @@ from stale import KEY, described
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDGET = "application/vnd.jupyter.widget-view+json"
+ALT = re.compile(r"^#\| fig-alt: (.+)$", re.MULTILINE)
 
 
-def execute(path: Path) -> None:
+def without_widgets(outputs: list) -> list:
+    """The outputs of a cell as GitHub can show them: of a slider only the picture that it brings along."""
+    kept = []
+    for output in outputs:
+        data = output.get("data", {})
+        if data.pop(WIDGET, None) is None or "image/png" in data:
+            kept.append(output)
+    return kept
+
+
+def describe(cell) -> None:
+    """Give the pictures of a cell the alternative text that its first lines hold."""
+    alt = ALT.search(cell.source)
+    for output in cell.outputs:
+        if alt and "image/png" in output.get("data", {}):
+            output.metadata["image/png"] = {"alt": alt[1]}
+
+
+def execute(path: Path, widgets: bool = False) -> None:
     """Run one notebook with its folder as the working directory; written only if every cell succeeds."""
     nb = nbformat.read(path, as_version=4)
     code = described(path, os.environ.get("TWOSTAGE_KD_PRESET") or "tutorial")  # before it runs: a page may take long
     where = {"metadata": {"path": str(path.parent)}}
     NotebookClient(nb, timeout=None, kernel_name="python3", resources=where, coalesce_streams=True).execute()
-    nb.metadata.pop("widgets", None)
+    if not widgets:
+        nb.metadata.pop("widgets", None)
     nb.metadata[KEY] = code
     for cell in nb.cells:
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if WIDGET not in o.get("data", {})]
+            describe(cell)
+            if not widgets:
+                cell.outputs = without_widgets(cell.outputs)
     nbformat.write(nb, path)
     subprocess.run(["nbdev_clean", "--fname", str(path)], cwd=ROOT, check=True)
 
 
 if __name__ == "__main__":
-    for path in map(Path, sys.argv[1:] or sorted((ROOT / "nbs").rglob("[!.]*.ipynb"))):
+    widgets = "--widgets" in sys.argv
+    pages = [Path(argument) for argument in sys.argv[1:] if argument != "--widgets"]
+    for path in pages or sorted((ROOT / "nbs").rglob("[!.]*.ipynb")):
         start = time.perf_counter()
-        execute(path.resolve())
+        execute(path.resolve(), widgets)
         print(f"{path.name}: {time.perf_counter() - start:.0f} s", flush=True)

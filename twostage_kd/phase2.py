@@ -97,11 +97,11 @@ def pull(
     if weight > 0:
         log_q = (logits / T).log_softmax(1)
         scale = weight * (T**2 if config.t_squared else 1)
-        loss = loss - scale * (soft * log_q).sum()
+        loss = loss - scale * (soft * log_q).sum(dtype=torch.double)
         gradient += (log_q.exp() - soft) * (scale / T)
     if weight < 1:
         log_q = logits.log_softmax(1)
-        loss = loss - (1 - weight) * log_q.gather(1, labels[:, None]).sum()
+        loss = loss - (1 - weight) * log_q.gather(1, labels[:, None]).sum(dtype=torch.double)
         error = log_q.exp()
         error[torch.arange(len(labels), device=labels.device), labels] -= 1
         gradient += (1 - weight) * error
@@ -114,26 +114,28 @@ def solve_classifier(
     labels: torch.Tensor,     # int64 [M]
     config: Phase2Config,
     start: nn.Linear | None = None,   # a classifier near the solution; default: zeros
+    tolerance: float = 1.2e-6,   # of the largest entry of the gradient; its norm is then about 1e-5
     chunk: int = 8192,        # rows at a time, so that they stay in the processor's cache
 ) -> tuple[nn.Linear, dict]:  # the classifier; its loss, gradient norm and iterations
     "The classifier that minimises section 3.2's loss on fixed features, by L-BFGS."
     mean, std = features.mean(0), features.std(0).clamp(min=1e-6)
     x = (features - mean) / std
     soft = (teacher.float() / config.temperature).softmax(1)
-    linear = _standardised(start, mean, std, x.shape[1], teacher.shape[1]).to(x.device)
+    linear = _standardised(start, mean, std, x.shape[1], teacher.shape[1]).to(x.device).double()
     entropy = float(torch.special.entr(soft).sum(dtype=torch.double)) if config.kl_weight else 0.0
     constant = entropy * config.kl_weight * (config.temperature**2 if config.t_squared else 1)
     solver = torch.optim.LBFGS(linear.parameters(), max_iter=config.iterations, history_size=20,
-                               tolerance_grad=1e-5, tolerance_change=0,
+                               tolerance_grad=tolerance, tolerance_change=0,
                                line_search_fn="strong_wolfe")
 
     @torch.no_grad()
     def closure() -> torch.Tensor:
         total = torch.zeros((), dtype=torch.double, device=x.device)
         weight, bias = torch.zeros_like(linear.weight), torch.zeros_like(linear.bias)
+        w, b = linear.weight.float(), linear.bias.float()   # products in float32, sums in float64
         for rows in torch.arange(len(x), device=x.device).split(chunk):
             part = slice(int(rows[0]), int(rows[-1]) + 1)
-            loss, error = pull(linear(x[part]), soft[part], labels[part], config)
+            loss, error = pull(F.linear(x[part], w, b), soft[part], labels[part], config)
             total += loss
             weight += error.t() @ x[part]
             bias += error.sum(0)
@@ -141,7 +143,7 @@ def solve_classifier(
         linear.bias.grad = bias / len(x)
         total = (total - constant) / len(x) + config.l2 * linear.weight.square().sum()
         progress.step(f"loss {total.item():.4f}")
-        return total.float()
+        return total
 
     with Progress(config.iterations * 5 // 4, "L-BFGS") as progress:
         solver.step(closure)
@@ -150,8 +152,8 @@ def solve_classifier(
     iterations = solver.state[linear.weight]["n_iter"]
     with torch.no_grad():
         linear.weight /= std
-        linear.bias -= linear.weight @ mean
-    return linear, dict(loss=loss.item(), gradient_norm=gradient, iterations=iterations)
+        linear.bias -= linear.weight @ mean.double()
+    return linear.float(), dict(loss=loss.item(), gradient_norm=gradient, iterations=iterations)
 
 
 def _standardised(start: nn.Linear | None, mean, std, width: int, classes: int) -> nn.Linear:
@@ -195,7 +197,7 @@ def frozen_optimum(
     answers = [cache.answers[view].split(cache.widths, 1)[2].float().to(features.device)
                for view in range(cache.views)]
     if start is None and cache.views > 1:
-        start, _ = solve_classifier(features[0], answers[0], labels, config)
+        start, _ = solve_classifier(features[0], answers[0], labels, config, tolerance=1e-4)
     model.classifier, record = solve_classifier(
         features.flatten(0, 1), torch.cat(answers), labels.repeat(cache.views), config, start)
     with torch.no_grad():

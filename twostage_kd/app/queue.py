@@ -132,7 +132,9 @@ def predicted(trial: Trial, s: Speeds, n: int = 35_000, held_out: int = 15_000) 
         return TEACHER_EPOCHS * (n * s.teacher + held_out * s.answer) + asked * s.answer
     stages = METHODS[trial.method].stages
     step = s.student
-    if stages != "none":
+    if trial.method == "released":
+        step += 2 * s.momentum   # NCE costs about twice the softmax
+    elif stages != "none":
         config = first_config(trial)
         if isinstance(config, Phase1Config):
             step += dict(momentum=s.momentum, table=s.table)[config.bank]
