@@ -191,7 +191,7 @@ class Progress:
     def __exit__(self, *error):
         self.bar.close()
         if error[0] or processes()[0] > 0: return
-        text = f"{self.label}: {self.total} of {self.total} in {time.perf_counter() - self.start:.0f} s"
+        text = f"{self.label}: {self.done} of {self.total} in {time.perf_counter() - self.start:.0f} s"
         self.show(text) if _in_notebook() else print(text, flush=True)
 
 def _in_notebook() -> bool:
