@@ -12,7 +12,7 @@ from pathlib import Path
 # %% ../../nbs/engine/files.ipynb #22ac6af2
 @contextlib.contextmanager
 def written_whole(path):
-    "A temporary path beside `path`, renamed to it when the block ends well and removed when it does not."
+    "A path beside `path`, renamed to it when the block ends well and removed when it does not."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")

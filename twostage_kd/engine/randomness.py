@@ -23,7 +23,8 @@ def draw_bits(
 ) -> torch.Tensor:    # int64, 63 random bits each, >= 0, of the counters' broadcast shape
     "Random bits as a pure function of (seed, purpose, counters)."
     x = _mix(torch.as_tensor(seed) + zlib.crc32(purpose.encode()))
-    for counter in counters: x = _mix(x + torch.as_tensor(counter) * -0x61C8864680B583EB)
+    for counter in counters:
+        x = _mix(x + torch.as_tensor(counter) * -0x61C8864680B583EB)
     return x & (1 << 63) - 1
 
 def generator(seed: int, purpose: str, *counters: int) -> torch.Generator:
