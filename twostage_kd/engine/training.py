@@ -9,21 +9,40 @@ __all__ = ['PRESETS', 'IN_TEST', 'preset', 'device', 'multiplies_bfloat16', 'pre
            'training_step', 'fit']
 
 # %% ../../nbs/engine/training.ipynb #0f0e4849
-import atexit, hashlib, io, json, os, shutil, subprocess, sys, time, warnings
+import atexit
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import warnings
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
-import numpy as np, safetensors.torch, torch, torchvision
+import numpy as np
+import safetensors.torch
+import torch
+import torchvision
 from torch import distributed, nn
 from .. import __version__
 from .files import written_whole
 
 # %% ../../nbs/engine/training.ipynb #f49a5921
-PRESETS = {  # images: of the training part; stem and epochs of the teacher; epochs of phase 1 and of fine-tuning; views cached
-    "smoke":    dict(data="shapes100", images=700, stem="imagenet", teacher_epochs=1, epochs=1, finetune_epochs=1, views=2),
-    "tutorial": dict(data="cifar100", images=10_000, stem="imagenet", teacher_epochs=6, epochs=3, finetune_epochs=1, views=4),
-    "paper":    dict(data="cifar100", images=35_000, stem="pool", teacher_epochs=30, epochs=30, finetune_epochs=5, views=4)}
+PRESETS = {  # images: of the training part; stem: the teacher's; epochs: of phase 1; views: cached
+    "smoke": dict(
+        data="shapes100", images=700, stem="imagenet",
+        teacher_epochs=1, epochs=1, finetune_epochs=1, views=2),
+    "tutorial": dict(
+        data="cifar100", images=10_000, stem="imagenet",
+        teacher_epochs=6, epochs=3, finetune_epochs=1, views=4),
+    "paper": dict(
+        data="cifar100", images=35_000, stem="pool",
+        teacher_epochs=30, epochs=30, finetune_epochs=5, views=4),
+}
 
 IN_TEST = bool(os.environ.get("IN_TEST"))   # set by nbdev_test, which runs a page a core
 if IN_TEST:
@@ -33,16 +52,22 @@ def preset() -> SimpleNamespace:
     "The size of this process's runs, by $TWOSTAGE_KD_PRESET. Raises ValueError for an unknown one."
     usual = "smoke" if IN_TEST else "tutorial"
     name = os.environ.get("TWOSTAGE_KD_PRESET") or usual
-    if name not in PRESETS: raise ValueError(f"TWOSTAGE_KD_PRESET is {name!r}: choose one of {', '.join(PRESETS)}.")
+    if name not in PRESETS:
+        raise ValueError(f"TWOSTAGE_KD_PRESET is {name!r}: choose one of {', '.join(PRESETS)}.")
     return SimpleNamespace(name=name, **PRESETS[name])
 
+# %% ../../nbs/engine/training.ipynb #7a170002
 def device() -> torch.device:
     "$TWOSTAGE_KD_DEVICE, else CUDA, Apple's MPS or the CPU, whichever is there first."
     name = os.environ.get("TWOSTAGE_KD_DEVICE")
-    if not name: name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try: return torch.empty(0, device=name).device
+    if not name:
+        mps = "mps" if torch.backends.mps.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else mps
+    try:
+        return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {name!r} cannot be used ({str(error).splitlines()[0]}): set TWOSTAGE_KD_DEVICE to cpu, cuda or mps.") from None
+        raise ValueError(f"device {name!r} cannot be used ({str(error).splitlines()[0]}): "
+                         "set TWOSTAGE_KD_DEVICE to cpu, cuda or mps.") from None
 
 def multiplies_bfloat16(where: torch.device) -> bool:
     "Whether the device multiplies in bfloat16 itself: CUDA, or a CPU with AVX512-BF16 or AMX."
@@ -61,62 +86,95 @@ def precision(where: torch.device) -> str:
     return name
 
 def autocast(where: torch.device):
-    "Mixed precision, if `precision` says so, for the networks (CRD's banks follow, notebook 06); losses stay in float32."
+    "Mixed precision for the networks, if `precision` says so; losses stay in float32."
     return torch.autocast(where.type, torch.bfloat16, enabled=precision(where) == "bfloat16")
 
 # %% ../../nbs/engine/training.ipynb #077367d0
 def processes() -> tuple[int, int]:
     "This process's rank, and how many train together: (0, 1) unless torchrun started several."
-    return (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
+    if not distributed.is_initialized():
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
 
 def join_processes() -> None:
     "Meet the processes that torchrun started together with this one, if it did."
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or distributed.is_initialized(): return
-    if torch.cuda.is_available(): torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or distributed.is_initialized():
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("nccl" if device().type == "cuda" else "gloo")
     atexit.register(distributed.destroy_process_group)
 
 @torch.no_grad()
 def average(tensors) -> None:
     "Replace the tensors by their means over all processes."
-    if (size := processes()[1]) == 1: return
+    _, size = processes()
+    if size == 1:
+        return
     tensors = list(tensors)
-    flat = torch.cat([t.reshape(-1) for t in tensors])                 # one message instead of many
+    flat = torch.cat([t.reshape(-1) for t in tensors])                 # one message, not many
     distributed.all_reduce(flat)
-    for t, mean in zip(tensors, (flat / size).split([t.numel() for t in tensors])): t.copy_(mean.view_as(t))
+    means = (flat / size).split([t.numel() for t in tensors])
+    for t, mean in zip(tensors, means):
+        t.copy_(mean.view_as(t))
 
 # %% ../../nbs/engine/training.ipynb #8fbafdde
-def save_checkpoint(path, state: dict) -> None:
-    "Write `state` (tensors, numbers, strings, containers), keeping the checkpoint before it as PATH.previous."
+def save_checkpoint(
+    path,
+    state: dict,   # tensors, numbers, strings, containers
+) -> None:
+    "Write a state, keeping the checkpoint before it as PATH.previous."
+    path = Path(path)
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    content, path = buffer.getbuffer(), Path(path)
+    content = buffer.getbuffer()
     with written_whole(path) as part:
-        with open(part, "wb") as file: file.write(hashlib.sha256(content).digest()); file.write(content)
-        if path.exists(): path.replace(f"{path}.previous")
+        with open(part, "wb") as file:
+            file.write(hashlib.sha256(content).digest())
+            file.write(content)
+        if path.exists():
+            path.replace(f"{path}.previous")
 
 def load_checkpoint(path) -> dict | None:
     "The newest whole checkpoint of PATH and PATH.previous, or None; warns of a damaged one."
     for file in (Path(path), Path(f"{path}.previous")):
-        if not file.exists(): continue
+        if not file.exists():
+            continue
         data = memoryview(file.read_bytes())
-        if hashlib.sha256(data[32:]).digest() == data[:32]: return torch.load(io.BytesIO(data[32:]), weights_only=True, map_location="cpu")
-        warnings.warn(f"checkpoint {file.name} is damaged ({len(data)} bytes do not match their digest): using the one before it.")
+        if hashlib.sha256(data[32:]).digest() == data[:32]:
+            return torch.load(io.BytesIO(data[32:]), weights_only=True, map_location="cpu")
+        warnings.warn(f"checkpoint {file.name} is damaged ({len(data)} bytes do not match their "
+                      "digest): using the one before it.")
     return None
 
 # %% ../../nbs/engine/training.ipynb #5b2f6f98
+def _commit() -> str | None:
+    "The git commit of this package's files, if they lie in a repository."
+    if not shutil.which("git"):
+        return None
+    where = Path(__file__).parent if "__file__" in globals() else Path()
+    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=where, capture_output=True, text=True)
+    return git.stdout.strip() or None
+
 def environment() -> dict:
     "What a run's record says of where it was made."
-    where = Path(__file__).parent if "__file__" in globals() else Path()
-    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=where, capture_output=True, text=True) if shutil.which("git") else None
-    return dict(twostage_kd=__version__, python=sys.version.split()[0], torch=torch.__version__, torchvision=torchvision.__version__,
-                device=str(device()), precision=precision(device()), threads=torch.get_num_threads(), processes=processes()[1], commit=git.stdout.strip() or None if git else None,
-                started=datetime.now(timezone.utc).isoformat(timespec="seconds"))
+    return dict(
+        twostage_kd=__version__,
+        python=sys.version.split()[0],
+        torch=torch.__version__,
+        torchvision=torchvision.__version__,
+        device=str(device()),
+        precision=precision(device()),
+        threads=torch.get_num_threads(),
+        processes=processes()[1],
+        commit=_commit(),
+        started=datetime.now(timezone.utc).isoformat(timespec="seconds"))
 
 def save_weights(path, model: nn.Module) -> None:
     "Write a model's weights as safetensors."
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    with written_whole(path) as part: safetensors.torch.save_file(tensors, part)
+    with written_whole(path) as part:
+        safetensors.torch.save_file(tensors, part)
 
 def load_weights(path, model: nn.Module) -> None:
     "Read weights written by `save_weights` into a model."
@@ -125,74 +183,127 @@ def load_weights(path, model: nn.Module) -> None:
 # %% ../../nbs/engine/training.ipynb #a788d35e
 class Run:
     "A run's directory. Raises ValueError if it cannot be written or holds another configuration."
-    def __init__(self, directory, config: dict | None = None):   # config: plain values; None reads what is there
+    def __init__(self,
+        directory,
+        config: dict | None = None,   # plain values; None reads what is there
+    ):
         self.directory = Path(directory)
-        self.file = lambda name: self.directory / name
-        try: written = json.loads(self.file("config.json").read_text())["config"] if self.file("config.json").exists() else None
-        except (OSError, ValueError, KeyError) as error: raise ValueError(f"{self.file('config.json')} cannot be read ({error}): choose another output directory.") from None
+        written = self._read_config()
         if written is None:
-            if config is None: raise ValueError(f"{directory} holds no run: its config.json is missing.")
-            try:
-                with written_whole(self.file("config.json")) as part: part.write_text(json.dumps(dict(config=config, environment=environment()), indent=1))
-            except OSError as error: raise ValueError(f"output directory {directory} cannot be written ({error.strerror}): choose another.") from None
+            if config is None:
+                raise ValueError(f"{directory} holds no run: its config.json is missing.")
+            self._write_config(config)
         self.config = json.loads(json.dumps(config)) if config is not None else written
-        for key in (self.config.keys() | written.keys()) if written else ():
-            if self.config.get(key) != written.get(key):
-                raise ValueError(f"{directory} holds a run with {key} = {written.get(key)}, not {self.config.get(key)}: choose another output directory, or the same settings to go on.")
+        if written is not None:
+            self._refuse_another(written)
+
+    def file(self, name: str) -> Path:
+        "Where a file of the run lies."
+        return self.directory / name
+
+    def _read_config(self) -> dict | None:
+        "The configuration that the directory holds, or None."
+        path = self.file("config.json")
+        try:
+            return json.loads(path.read_text())["config"] if path.exists() else None
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(f"{path} cannot be read ({error}): "
+                             "choose another output directory.") from None
+
+    def _write_config(self, config: dict) -> None:
+        "Write the configuration, and where it is run."
+        text = json.dumps(dict(config=config, environment=environment()), indent=1)
+        try:
+            with written_whole(self.file("config.json")) as part:
+                part.write_text(text)
+        except OSError as error:
+            raise ValueError(f"output directory {self.directory} cannot be written "
+                             f"({error.strerror}): choose another.") from None
+
+    def _refuse_another(self, written: dict) -> None:
+        "Raise ValueError, naming the first difference, unless both configurations are the same."
+        for key in self.config.keys() | written.keys():
+            there, asked = written.get(key), self.config.get(key)
+            if asked != there:
+                raise ValueError(f"{self.directory} holds a run with {key} = {there}, not {asked}: "
+                                 "choose another output directory, or the same settings to go on.")
 
     def history(self, stage: str | None = None) -> list[dict]:
         "The records of a stage, or of all."
         path = self.file("history.jsonl")
-        records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        lines = path.read_text().splitlines() if path.exists() else []
+        records = [json.loads(line) for line in lines]
         return [r for r in records if stage in (None, r["stage"])]
 
     def log(self, stage: str, epoch: int, **values) -> dict:
-        "Add an epoch's record, in place of those of this stage from the same epoch on (of a run that was stopped)."
+        "Add an epoch's record, in place of what a stopped run left of this stage from it on."
         record = dict(stage=stage, epoch=epoch, **values)
-        kept = [r for r in self.history() if r["stage"] != stage or r["epoch"] < epoch] + [record]
-        with written_whole(self.file("history.jsonl")) as part: part.write_text("".join(json.dumps(r) + "\n" for r in kept))
+        kept = [r for r in self.history() if r["stage"] != stage or r["epoch"] < epoch]
+        with written_whole(self.file("history.jsonl")) as part:
+            part.write_text("".join(json.dumps(r) + "\n" for r in [*kept, record]))
         return record
 
     def finished(self, stage: str, model: nn.Module) -> bool:
         "Whether a stage is done; if so, its weights are loaded into the model."
         path = self.file(f"{stage}.safetensors")
-        if path.exists(): load_weights(path, model)
-        return path.exists()
+        if not path.exists():
+            return False
+        load_weights(path, model)
+        return True
 
     def finish(self, stage: str, model: nn.Module) -> None:
         "Write a stage's final weights and remove its checkpoints."
         save_weights(self.file(f"{stage}.safetensors"), model)
-        for name in (f"{stage}.checkpoint", f"{stage}.checkpoint.previous"): self.file(name).unlink(missing_ok=True)
+        for name in (f"{stage}.checkpoint", f"{stage}.checkpoint.previous"):
+            self.file(name).unlink(missing_ok=True)
 
 # %% ../../nbs/engine/training.ipynb #42d3a4d3
 class Progress:
     "A progress line: `with Progress(total, \"teacher\") as p: p.step(\"loss 1.2\")`."
     def __init__(self, total: int, label: str, done: int = 0):
         from tqdm import tqdm
-        self.label, self.start, self.total, self.done, self.handle, self.shown = label, time.perf_counter(), total, done, None, 0.
-        self.bar = tqdm(total=total, initial=done, desc=label, leave=False, mininterval=.5, disable=_in_notebook() or processes()[0] > 0 or None, file=sys.stderr)
+        self.label = label
+        self.total = total
+        self.done = done
+        self.start = time.perf_counter()
+        self.handle = None   # of the notebook's output
+        self.shown = 0.0     # when it was last updated
+        silent = _in_notebook() or processes()[0] > 0
+        self.bar = tqdm(total=total, initial=done, desc=label, leave=False, mininterval=0.5,
+                        disable=silent or None, file=sys.stderr)   # None: off without a terminal
 
-    def __enter__(self): return self
+    def __enter__(self):
+        return self
 
     def step(self, note: str = "") -> None:
         "One more done; `note` says how it goes."
         self.done += 1
         self.bar.update()
-        if note: self.bar.set_postfix_str(note, refresh=False)
-        if _in_notebook() and time.perf_counter() - self.shown > .5: self.show(f"{self.label}: {self.done} of {self.total} {note}")
+        if note:
+            self.bar.set_postfix_str(note, refresh=False)
+        if _in_notebook() and time.perf_counter() - self.shown > 0.5:
+            self.show(f"{self.label}: {self.done} of {self.total} {note}")
 
     def show(self, text: str) -> None:
+        "Put a text in the notebook's output, in place of what stood there."
         from IPython.display import display
         self.shown = time.perf_counter()
         bundle = {"text/plain": text}
-        if self.handle: self.handle.update(bundle, raw=True)
-        else: self.handle = display(bundle, raw=True, display_id=True)
+        if self.handle:
+            self.handle.update(bundle, raw=True)
+        else:
+            self.handle = display(bundle, raw=True, display_id=True)
 
     def __exit__(self, *error):
         self.bar.close()
-        if error[0] or processes()[0] > 0: return
-        text = f"{self.label}: {self.total} of {self.total} in {time.perf_counter() - self.start:.0f} s"
-        self.show(text) if _in_notebook() else print(text, flush=True)
+        if error[0] or processes()[0] > 0:
+            return
+        seconds = time.perf_counter() - self.start
+        text = f"{self.label}: {self.done} of {self.total} in {seconds:.0f} s"
+        if _in_notebook():
+            self.show(text)
+        else:
+            print(text, flush=True)
 
 def _in_notebook() -> bool:
     "Whether this process is a Jupyter kernel."
@@ -210,7 +321,7 @@ def one_cycle(t: float, warmup: float = 0.2) -> float:
 
 def constant(t: float) -> float:
     "1 (section 3.2: Adam at a fixed rate)."
-    return 1.
+    return 1.0
 
 # %% ../../nbs/engine/training.ipynb #6c2a097f
 class Clock:
@@ -263,10 +374,11 @@ def fit(
     evaluate: Callable = lambda epoch: {},   # metrics of the epoch's record
     checkpoint_seconds: float = 60,
 ) -> list[dict]:                     # the history, a record an epoch
-    "Train, or go on training, to the end of the stage. Raises ValueError if the loss is not finite."
+    "Train, or go on training, to the end of the stage; ValueError if the loss is not finite."
     rank, size = processes()
     result = model if result is None else result
     steps = len(batches)
+    part = slice(rank, None, size)      # this process's rows of a batch
     if epochs < 1:
         raise ValueError(f"epochs is {epochs}: at least 1 is needed.")
     if batches.batch_size % size:
@@ -295,7 +407,7 @@ def fit(
         for epoch in range(first, epochs):
             (mode or model.train)()
             clock.start()
-            for step, batch in enumerate(batches.epoch(epoch, start, slice(rank, None, size)), start):
+            for step, batch in enumerate(batches.epoch(epoch, start, part), start):
                 set_rates(optimizer, rates, schedule((epoch * steps + step) / (epochs * steps)))
                 total = total + training_step(model, optimizer, loss_of, batch)
                 after_step()
