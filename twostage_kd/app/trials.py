@@ -33,7 +33,7 @@ from ..engine.records import (
     LOSSES, METHODS, Form, Record, best, form_key, pack_answers, read_training, save_training)
 from ..engine.training import Clock, Run, device, precision
 from ..phase1 import (
-    Phase1Config, align, alignment_metrics, crd_losses, teachers_classifier)
+    Phase1Config, align, alignment_metrics, crd_losses, snapshot, teachers_classifier)
 from ..phase2 import (
     Phase2Config, adam_classifier, finetune, frozen_optimum, last_features, logits_of)
 from ..teacher import (
@@ -356,7 +356,7 @@ def perform(trial: Trial, root: Path, results: Path) -> None:
     elif stages == "two":
         config = first_config(trial)
         heads = crd_losses(student, cache, parts.train, config).to(where)
-        watch = Snapshots(trial, run, parts, cache, where)
+        watch = Snapshots(trial, run, parts, cache)
         made, history = align(student, cache, data, config, run, heads, watch)
     elif stages != "none":
         made, history = one_stage(student, cache, data, first_config(trial), run, crd_config(trial))
@@ -528,10 +528,10 @@ SNAPSHOT_EPOCHS = (0, 1, 2, 3, 4, 5, 10, 15, 20, 25, 30)
 
 class Snapshots:
     "Called by `align` before the first epoch and after each; writes snapshots.npz at the end."
-    def __init__(self, trial: Trial, run: Run, parts: Parts, cache: TeacherCache, where):
+    def __init__(self, trial: Trial, run: Run, parts: Parts, cache: TeacherCache):
         self.wanted = (trial.method in SNAPSHOT_METHODS and trial.seed == 1
                        and trial.purpose == "confirm" and trial.pair == Trial.pair)
-        self.run, self.last, self.where = run, trial.epochs, where
+        self.run, self.last = run, trial.epochs
         self.images = parts.validation.thinned(5_000)
         index = evenly(len(parts.validation), 5_000)
         self.teacher = [level[index] for level in cache.validation.plain()[:2]]
@@ -539,37 +539,9 @@ class Snapshots:
     def __call__(self, epoch: int, student, crd) -> None:
         if not self.wanted or epoch not in SNAPSHOT_EPOCHS:
             return
-        arrays = _seen(self.images, self.teacher, student, crd, self.where)
+        arrays = snapshot(self.images, self.teacher, student, crd)
         with written_whole(self.run.file(f"snapshot-{epoch:03d}.npz")) as part:
             np.savez_compressed(part, **arrays)
-
-
-@torch.no_grad()
-def _seen(images: Images, teacher: list[torch.Tensor], student, crd, where) -> dict:
-    "Similarity of class means [classes, classes] and places on a plane [500, 2], by level."
-    student.eval()
-    features = [student.features(x) for x, _ in Batches(images, device=where).plain()]
-    arrays = {}
-    for level, name in enumerate(("pen", "last")):
-        z = torch.cat([f[level].float() for f in features])
-        z_student = torch.nn.functional.normalize(crd[name].student(z), dim=1).cpu()
-        z_teacher = crd[name].teacher(teacher[level].to(where))
-        z_teacher = torch.nn.functional.normalize(z_teacher, dim=1).cpu()
-        means = [torch.nn.functional.normalize(_class_means(z, images), dim=1)
-                 for z in (z_student, z_teacher)]
-        plane = torch.linalg.svd(z_teacher - z_teacher.mean(0), full_matrices=False).Vh[:2]
-        some = evenly(len(images), 500)
-        arrays[f"{name}/similarity"] = (means[0] @ means[1].t()).half().numpy()
-        for who, z in (("student", z_student), ("teacher", z_teacher)):
-            arrays[f"{name}/{who}"] = ((z - z_teacher.mean(0)) @ plane.t())[some].half().numpy()
-    arrays["class"] = images.fine[evenly(len(images), 500)].numpy().astype(np.uint8)
-    return arrays
-
-
-def _class_means(z: torch.Tensor, images: Images) -> torch.Tensor:
-    "The mean embedding of each class."
-    sums = torch.zeros(images.num_classes, z.shape[1]).index_add_(0, images.fine, z)
-    return sums / images.fine.bincount(minlength=images.num_classes)[:, None]
 
 # %% ../../nbs/app/trials.ipynb #294e6312
 def finished(trial: Trial, results: Path) -> bool:

@@ -35,6 +35,7 @@ class BankRows(nn.Module):
         self.register_buffer("place", place, persistent=False)
         self.register_buffer("image", image, persistent=False)
         self.register_buffer("keys", keys, persistent=False)
+        self.register_buffer("step", torch.zeros((), dtype=torch.long))   # draws depend on it
 
     def rows(self, index: torch.Tensor) -> torch.Tensor:
         "Where the images' rows lie, [B]. Raises ValueError for an index outside of the bank."
@@ -44,6 +45,16 @@ class BankRows(nn.Module):
                 raise ValueError(f"index holds {first} to {last}: the bank has images 0 to "
                                  f"{self.n - 1}; build the loss on the whole training set.")
         return self.place[index]
+
+    def positive(self, rows: torch.Tensor) -> torch.Tensor:
+        "The positives' rows [B]: the images' own; in `relax` another of the class, drawn anew."
+        if self.mode != "relax":
+            return rows
+        same = self.keys[rows][:, None] == self.keys                  # (B, n)
+        same[torch.arange(len(rows)), rows] = False
+        everyone = torch.arange(self.n, device=rows.device)
+        bits = draw_bits(self.seed, "positive", self.step, everyone)  # (n,)
+        return (bits * same).argmax(1)
 
 # %% ../../nbs/engine/scores.ipynb #5c0e0008
 def _around(x: torch.Tensor, row: int, count: int) -> torch.Tensor:
@@ -77,7 +88,6 @@ class BankOrder(BankRows):
         pool = self.n - int(self.keys.bincount().max())      # what the largest class leaves
         self.in_batch = negatives == "batch"
         self.k, self.length = _block_size(negatives, pool, mode, self.n)
-        self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
     def start(self) -> int:
         "The first row of this step's block."
@@ -104,16 +114,6 @@ class BankOrder(BankRows):
             row, count = first % self.n, min(m, end - first)
             tiles.append((_around(bank, row, count), _around(self.keys, row, count)))
         return tiles
-
-    def positive(self, rows: torch.Tensor) -> torch.Tensor:
-        "The positives' rows [B]: the images' own; in `relax` another of the class, drawn anew."
-        if self.mode != "relax":
-            return rows
-        same = self.keys[rows][:, None] == self.keys                  # (B, n)
-        same[torch.arange(len(rows)), rows] = False
-        everyone = torch.arange(self.n, device=rows.device)
-        bits = draw_bits(self.seed, "positive", self.step, everyone)  # (n,)
-        return (bits * same).argmax(1)
 
 # %% ../../nbs/engine/scores.ipynb #b6a25be5
 class _Pooled(torch.autograd.Function):

@@ -299,7 +299,7 @@ class Progress:
         if error[0] or processes()[0] > 0:
             return
         seconds = time.perf_counter() - self.start
-        text = f"{self.label}: {self.total} of {self.total} in {seconds:.0f} s"
+        text = f"{self.label}: {self.done} of {self.total} in {seconds:.0f} s"
         if _in_notebook():
             self.show(text)
         else:
