@@ -288,7 +288,7 @@ def turn(x: Tensor, y: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
     return angle.cos() * x + angle.sin() * y, angle.cos() * y - angle.sin() * x
 
 
-FAR_AWAY = (0.3, 0.55)   # radius of a shape that is far away, of half the image's side
+FAR_AWAY = (0.2, 0.4)   # radius of a shape that is far away, of half the image's side
 
 
 def check_variation(tilt: float, smallest: float, far: float) -> None:
@@ -384,7 +384,7 @@ def shapes(
     seed: int = 0,                 # another seed draws other images of the same classes
     tilt: float = 15.0,            # degrees: turned by up to this much either way
     smallest: float = 0.75,        # least radius, of half the image's side
-    far: float = 0.25,             # share of images in which the shape is far away, so small
+    far: float = 0.12,             # share of images in which the shape is far away, so small
 ) -> Images:                       # superclasses are the classes themselves
     "Shapes: the 20 shapes as classes, most of them easy, so that a first run learns them."
     check_drawing(per_class, size)
