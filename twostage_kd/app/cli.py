@@ -27,7 +27,7 @@ SETTINGS = {  # data -> what a run does unless it is told otherwise; folders of 
         per_class=500,               # not in the paper
         views=2,                     # not in the paper
         teacher_epochs=5,            # not in the paper
-        epochs=6,                    # not in the paper
+        epochs=5,                    # not in the paper
         finetune_epochs=1,           # not in the paper
         teacher=dict(stem="imagenet", batch_size=32, lr=0.05, px=(32,)),   # not in the paper
         phase1=dict(batch_size=32, lr=0.1, weight_decay=1e-4,              # not in the paper
