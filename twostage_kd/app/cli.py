@@ -21,7 +21,7 @@ import numpy as np, platformdirs, tyro
 
 # %% ../../nbs/app/cli.ipynb #66c0b4c5
 SETTINGS = {  # data -> what a run does unless it is told otherwise; folders of images as cifar100
-    "shapes": dict(                  # chosen on validation images, for a first run of 90 s
+    "shapes": dict(                  # chosen on validation images, for a first run of a minute
         pair="resnet20/resnet8",     # not in the paper, which has no such easy images
         bank="table",                # ours; the paper: momentum
         per_class=500,               # not in the paper
