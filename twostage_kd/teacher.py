@@ -25,7 +25,7 @@ class TeacherConfig:
     batch_size: int = 128
     lr: float = 0.2             # peak of the one-cycle schedule; SGD with Nesterov momentum
     weight_decay: float = 5e-4  # of convolutions and the classifier
-    stem: str = "pool"          # cifar, pool or imagenet (lesson 02)
+    stem: str = "pool"          # of a large network: cifar, pool or imagenet (lesson 02)
     px: tuple[int, ...] = (16, 24, 24, 32)  # image sides in equal parts of the training
     seed: int = 0
 
