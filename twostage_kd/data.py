@@ -266,7 +266,7 @@ def _uniform(a: float, b: float, shape: tuple[int, ...], rng: torch.Generator) -
     "Random numbers in [a, b), in double precision."
     return a + (b - a) * torch.rand(shape, generator=rng, dtype=torch.float64)
 
-
+# %% ../nbs/01_data.ipynb #2da70056
 def _place(
     n: int,                        # images
     size: int,                     # height and width in pixels
@@ -288,7 +288,7 @@ def _place(
     x, y = turn(x / scale, y / scale, _uniform(-most, most, one, rng))
     return x, y, scale
 
-
+# %% ../nbs/01_data.ipynb #2da70058
 def _surface(x: Tensor, y: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     "The coordinates u, v of a texture: turned and shifted at random, in radians of its waves."
     one = (len(x), 1, 1)
