@@ -159,14 +159,15 @@ With settings close to the paper's, our student gets {100 * paper.test:.1f} % ri
 {PAPER_STUDENT} %). When its classifier stopped, after {len(steps)} passes over the images, it was \
 still gaining {(steps[-1] - steps[-5]) / 4:.1f} points a pass. The best classifier for the very \
 same features and the very same aim, computed directly (*solved*), gets {100 * solved.test:.1f} %. \
-That would be enough to explain so low a number; it does not prove that it does. *One seed, exploratory.*
+That would be enough to explain so low a number; it does not prove that it does. \
+*One seed, exploratory.*
 2. **Two stages have not clearly beaten one.** Our best two-stage student leads the best student \
 that was trained in one stage by {lead(ours, rival)}. It was also trained longer \
 ({ours.epochs + ours.finetune_epochs} passes, the other {rival.epochs}), and more of its settings \
 were tried. *One seed, exploratory.*
 3. **Phase 2 helps a student trained in one stage, too.** The CRD + KD student goes from \
-{100 * before.test:.1f} to {100 * after.test:.1f} % when {after.finetune_epochs} passes of the same \
-phase 2 are added. It is then ahead of the two-stage student by {lead(after, ours)}. \
+{100 * before.test:.1f} to {100 * after.test:.1f} % when {after.finetune_epochs} passes of the \
+same phase 2 are added. It is then ahead of the two-stage student by {lead(after, ours)}. \
 *One seed, exploratory.*
 4. **Shortcuts, the paper's title, have not been measured**, neither in the paper nor, so far, \
 here: the experiment is set up and waits for its runs ([lesson 11](11_shortcuts.ipynb)).
