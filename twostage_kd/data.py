@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 import platformdirs
 from torch import Tensor
+from .engine.checks import check_whole
 from .engine.files import read_arrays, written_whole
 from .engine.folders import list_images, read_image
 from .engine.memory import ask_for_memory
@@ -143,10 +144,8 @@ class Batches:
         views: int | None = None,   # views an image cycles through; None: a new one in every epoch
         device="cpu",
     ):
-        if views is not None and views < 1:
-            raise ValueError(f"views is {views}: at least 1 is needed.")
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}: at least 1 is needed.")
+        check_whole("views", 1 if views is None else views)
+        check_whole("batch_size", batch_size)
         self.n = len(images)
         self.batch_size = min(batch_size, len(images))
         self.seed = seed
