@@ -7,8 +7,8 @@ __all__ = ['SETTINGS', 'AUTHORS_EPOCHS', 'Data', 'Recipe', 'Bank', 'Stem', 'CACH
            'teachers_name', 'images_drawn', 'Folder', 'RunCommand', 'TeacherCommand', 'ReportCommand', 'StudyCommand',
            'ResultsCommand', 'table_row', 'setting', 'label', 'configs', 'as_given', 'Speeds', 'measure', 'timed',
            'phase1_seconds', 'predicted', 'minutes', 'in_words', 'show_plan', 'shorter', 'as_typed', 'open_run',
-           'check_sizes', 'seen_by_teacher', 'given_teacher', 'default_out', 'pipeline', 'train_only', 'study',
-           'show_verified', 'results', 'check_words', 'check_seed', 'perform', 'main']
+           'check_processes', 'check_sizes', 'seen_by_teacher', 'given_teacher', 'default_out', 'meet', 'pipeline',
+           'train_only', 'study', 'show_verified', 'results', 'check_words', 'check_seed', 'perform', 'main']
 
 # %% ../../nbs/app/cli.ipynb #421f6879
 import base64, html, io, json, os, shlex, sys, time, warnings
@@ -343,6 +343,7 @@ def open_run(c: RunCommand):  # -> (Run, the teacher's Run, its TeacherConfig, i
     from twostage_kd.data import load
     from twostage_kd.engine.training import Run
     one, two, three = configs(c)
+    check_processes(c, (one, two, three))
     chosen = setting(c, "pair")
     name, student = resnet.pair(chosen)
     print(f"{name} teaches {student} on {label(c)}", flush=True)
@@ -363,6 +364,18 @@ def open_run(c: RunCommand):  # -> (Run, the teacher's Run, its TeacherConfig, i
     if teacher_run is None:
         teacher_run = Run(run.directory / "teacher", seen | asdict(one))
     return run, teacher_run, one, data
+
+def check_processes(c: RunCommand, settings) -> None:  # settings: as `configs` gives them
+    "Raise ValueError for what several processes cannot share."
+    from twostage_kd.engine.processes import processes
+    _, size = processes()
+    if size > 1 and setting(c, "recipe") == "released":
+        raise ValueError(f"--recipe released runs in 1 process, not {size}: start it without "
+                         "torchrun, or choose ours or paper.")
+    for config in settings:
+        if config.batch_size % size:
+            raise ValueError(f"batch size is {config.batch_size}: it must be a multiple of the "
+                             f"{size} processes; start another number of them.")
 
 def check_sizes(c: RunCommand, data) -> None:  # data: training, validation and test images
     "Raise ValueError unless there are images enough for all that is measured on them."
@@ -401,6 +414,17 @@ def default_out(c, *names: str) -> Path:
     return CACHE / "-".join([data, *size, *names, f"seed{c.seed}"])
 
 # %% ../../nbs/app/cli.ipynb #39a57f5d
+def meet() -> tuple[int, int]:   # rank and number of the processes
+    "Meet the processes that torchrun started; all but the first fall silent."
+    from twostage_kd.engine.processes import join_processes, processes
+    join_processes()
+    rank, size = processes()
+    if rank > 0:
+        sys.stdout = open(os.devnull, "w")
+    if size > 1:
+        print(f"{size} processes share each batch", flush=True)
+    return rank, size
+
 def pipeline(c: RunCommand) -> Path:
     "The main job. Returns the run's directory: weights, histories, predictions and the report."
     import torch
@@ -410,6 +434,7 @@ def pipeline(c: RunCommand) -> Path:
     from twostage_kd.phase1 import align
     from twostage_kd.phase2 import fit_classifier
     from twostage_kd.teacher import ask_teacher, train_teacher
+    rank, size = meet()
     where = device()
     run, teacher_run, one, data = open_run(c)
     known = train, validation = data[:2]
@@ -422,7 +447,8 @@ def pipeline(c: RunCommand) -> Path:
 
     name, student_name = resnet.pair(setting(c, "pair"))
     _, two, three = configs(c)
-    show_plan(c, (one, two, three), run, teacher_run, data, where)
+    if size == 1:                                         # whose speed is measured
+        show_plan(c, (one, two, three), run, teacher_run, data, where)
     teacher, _ = train_teacher(name, known, one, teacher_run, where)
     views = setting(c, "views")
     cache = ask_teacher(teacher, known, views, c.seed, teacher_run.directory, where)
@@ -433,7 +459,8 @@ def pipeline(c: RunCommand) -> Path:
     else:
         student, _ = align(student, cache, known, two, run)
         students, _ = fit_classifier(student, cache, known, three, run)
-    save_results(c, run, teacher_run, dict(teacher=teacher, **students), data)
+    if rank == 0:
+        save_results(c, run, teacher_run, dict(teacher=teacher, **students), data)
     return run.directory
 
 # %% ../../nbs/app/cli.ipynb #90bc8548
@@ -445,7 +472,7 @@ def train_only(c: TeacherCommand) -> None:
     from twostage_kd import resnet
     from twostage_kd.data import load
     from twostage_kd.teacher import TeacherConfig, train_teacher
-    from twostage_kd.engine.training import Run, device, join_processes, processes
+    from twostage_kd.engine.training import Run, device
     name = c.name or resnet.pair(setting(c, "pair"))[0]
     if name not in resnet.NETWORKS:
         raise ValueError(f"teacher is {name!r}: choose one of {', '.join(resnet.NETWORKS)}.")
@@ -455,10 +482,9 @@ def train_only(c: TeacherCommand) -> None:
     epochs = setting(c, "teacher_epochs") if c.epochs is None else c.epochs
     more = SETTINGS[table_row(c)]["teacher"] | ({"stem": c.stem} if c.stem else {})
     config = TeacherConfig(epochs, **more, seed=c.seed)
-    join_processes()
-    where, (rank, size) = device(), processes()
-    if rank: sys.stdout = open(os.devnull, "w")                 # one of several processes speaks
-    print(f"{name} on {label(c)}, {config.epochs} epochs{f', {size} processes' if size > 1 else ''}", flush=True)
+    meet()
+    where = device()
+    print(f"{name} on {label(c)}, {config.epochs} epochs", flush=True)
     train, validation, _ = load(c.data, per_class=c.per_class)
     run = Run(c.out or default_out(c, name), seen_by_teacher(c, name, train) | asdict(config))
     _, history = train_teacher(name, (train, validation), config, run, where)
@@ -538,12 +564,14 @@ def check_seed(command) -> None:
 def perform(command) -> None:
     "Do what a parsed command says."
     check_seed(command)
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not isinstance(command, TeacherCommand):
-        raise ValueError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: only `twostage-kd teacher` works in several processes; start this command without torchrun.")
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not isinstance(command, (RunCommand, TeacherCommand)):
+        raise ValueError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: only `twostage-kd run` and `teacher` work in several processes; start this command without torchrun.")
     if isinstance(command, TeacherCommand): train_only(command)
     elif isinstance(command, StudyCommand): study(command)
     elif isinstance(command, ResultsCommand): results(command)
-    else: show_results(pipeline(command) if isinstance(command, RunCommand) else command.directory)
+    else:
+        directory = pipeline(command) if isinstance(command, RunCommand) else command.directory
+        if int(os.environ.get("RANK", 0)) == 0: show_results(directory)
 
 def main(argv: list[str] | None = None) -> None:  # argv: words after twostage-kd; default: this process's
     "The command `twostage-kd`. Ends with exit code 2 after bad input, 130 after an interrupt."
@@ -562,3 +590,6 @@ def main(argv: list[str] | None = None) -> None:  # argv: words after twostage-k
         except KeyboardInterrupt: stop(130, f"stopped; the same command goes on from the last checkpoint: {shlex.join(['twostage-kd', *argv])}")
         except OSError as error: stop(2, f"{error.filename}: {error.strerror}." if error.filename else " ".join(str(error).split()))
         except ValueError as error: stop(2, " ".join(str(error).split()))
+        except RuntimeError as error:                             # of gloo or NCCL, whose other end is gone
+            if "WORLD_SIZE" not in os.environ or "peer" not in str(error): raise
+            stop(1, "another process has ended; the same command goes on from the last checkpoint.")
