@@ -152,7 +152,7 @@ from .engine.caches import stored_answers
 from .engine.randomness import generator
 from .engine.records import (
     CIFAR100_LABELS, CIFAR100_SUPERCLASS, CIFAR100_SUPERCLASS_NAMES, teacher_logits)
-from .engine.training import precision, preset
+from .engine.training import preset
 
 # %% ../nbs/03_teacher.ipynb #7e030031
 def study_teacher() -> tuple[Images, torch.Tensor]:   # 10,000 images; logits float32 [10000, 100]
@@ -240,11 +240,11 @@ def weights_digest(model: nn.Module) -> str:
         state.update(tensor.detach().cpu().contiguous().numpy())
     return state.hexdigest()
 
-def _cache_key(teacher: nn.Module, images: Images, views: int, seed: int, where) -> dict:
+def _cache_key(teacher: nn.Module, images: Images, views: int, seed: int) -> dict:
     "All that stored answers depend on."
     shape = [views, len(images), sum(teacher.dims) + images.num_classes]
     return dict(weights=weights_digest(teacher), images=images.digest(), views=views, seed=seed,
-                shape=shape, precision=precision(where))
+                shape=shape)
 
 # %% ../nbs/03_teacher.ipynb #df66fb9e
 def cache_teacher(
@@ -258,7 +258,7 @@ def cache_teacher(
 ) -> TeacherCache:
     "The cache at `path`, filled as far as it is not; made anew if its key differs."
     check_whole("views", views)
-    key = _cache_key(teacher, images, views, seed, where)
+    key = _cache_key(teacher, images, views, seed)
     batches = Batches(images, seed=seed, views=views, device=where)
     teacher.eval()
 

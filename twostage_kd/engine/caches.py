@@ -17,21 +17,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from .files import clear_parts, only_here, read_json, take_room, written_whole
-from .training import Progress
+from .training import Progress, precision
 
 # %% ../../nbs/engine/caches.ipynb #c0ffee63
 def _record_of(path: Path) -> Path:
     "The file beside a cache that holds its key, how far it is, and the digests of its chunks."
     return Path(f"{path}.json")
 
-def _read_record(path: Path, key: dict) -> dict | None:
-    "A cache's record, or None if there is no cache of this key."
+def _read_record(path: Path, made: dict) -> dict | None:   # made: key and precision
+    "A cache's record, or None if there is no cache that was made so."
     try:
         record = read_json(_record_of(path), "it is made anew", key=dict, done=int)
-        whole = path.stat().st_size == 2 * math.prod(key["shape"])
+        whole = path.stat().st_size == 2 * math.prod(made["key"]["shape"])
     except (OSError, ValueError):
         return None
-    same = all(key.get(name) == value for name, value in record["key"].items())
+    same = all(record.get(name, value) == value for name, value in made.items())
     readable = isinstance(record.get("digests", []), list)
     return record if same and whole and readable else None
 
@@ -39,12 +39,12 @@ def _digest(answers: np.ndarray) -> str:
     "The first 16 digits of the SHA-256 of a chunk."
     return hashlib.sha256(np.ascontiguousarray(answers)).hexdigest()[:16]
 
-def _digests_of(path: Path, key: dict, chunks: list[tuple]) -> list[str]:
+def _digests_of(path: Path, made: dict, chunks: list[tuple]) -> list[str]:
     "The digests of a cache's chunks; \"\" for those that are not there or are damaged."
-    record = _read_record(path, key)
+    record = _read_record(path, made)
     if record is None or len(record.get("digests", chunks)) != len(chunks):
         return [""] * len(chunks)
-    answers = np.memmap(path, np.float16, "r", shape=tuple(key["shape"]))
+    answers = np.memmap(path, np.float16, "r", shape=tuple(made["key"]["shape"]))
     if "digests" not in record:              # an older cache, which is trusted
         return [_digest(answers[c]) if n < record["done"] else "" for n, c in enumerate(chunks)]
     listed = record["digests"]
@@ -55,16 +55,16 @@ def _digests_of(path: Path, key: dict, chunks: list[tuple]) -> list[str]:
                       "asked for them again.")
     return good
 
-def _write_record(path: Path, key: dict, digests: list[str]) -> None:
+def _write_record(path: Path, made: dict, digests: list[str]) -> None:
     "Say beside a cache how far it is."
     done = sum(map(bool, digests))
     with written_whole(_record_of(path)) as part:
-        part.write_text(json.dumps(dict(key=key, done=done, digests=digests)))
+        part.write_text(json.dumps(dict(made, done=done, digests=digests)))
 
 # %% ../../nbs/engine/caches.ipynb #c0ffee65
-def _fill(path: Path, key: dict, chunks: list, digests: list[str], ask: Callable, where) -> None:
+def _fill(path: Path, made: dict, chunks: list, digests: list[str], ask: Callable, where) -> None:
     "Ask for the chunks without a digest; what is done is written down after every ten."
-    shape = tuple(key["shape"])
+    shape = tuple(made["key"]["shape"])
     clear_parts(path.parent, path.name)
     if not any(digests):
         _record_of(path).unlink(missing_ok=True)
@@ -79,7 +79,7 @@ def _fill(path: Path, key: dict, chunks: list, digests: list[str], ask: Callable
             digests[number] = _digest(answers[view, rows])
             if count % 10 == 0 or count == len(todo):
                 answers.flush()
-                _write_record(path, key, digests)
+                _write_record(path, made, digests)
             progress.step()
 
 # %% ../../nbs/engine/caches.ipynb #c0ffee67
@@ -95,11 +95,12 @@ def stored_answers(
     views, n, _ = shape = tuple(key["shape"])
     chunks = [(view, slice(start, min(start + chunk, n)))
               for view in range(views) for start in range(0, n, chunk)]
-    digests = _digests_of(path, key, chunks)
+    made = dict(key=key, precision=precision(where))
+    digests = _digests_of(path, made, chunks)
     if not all(digests):
         with only_here(f"{path}.lock", f"cache {path}"):
-            _fill(path, key, chunks, digests, ask, where)
-    elif "digests" not in _read_record(path, key):
+            _fill(path, made, chunks, digests, ask, where)
+    elif "digests" not in (record := _read_record(path, made)):
         with contextlib.suppress(OSError):     # an older cache that cannot be written
-            _write_record(path, key, digests)
+            _write_record(path, record, digests)
     return torch.from_numpy(np.memmap(path, np.float16, "c", shape=shape))
