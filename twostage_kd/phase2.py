@@ -226,9 +226,10 @@ def frozen_optimum(
     with torch.no_grad():
         score = accuracy(model.classifier(held_out).cpu(), validation.fine)
     clock.stop()
-    run.log(stage, 0, accuracy=score, seconds=round(clock.wall, 2),
-            core_seconds=round(clock.cores, 2), **record)
-    run.finish(stage, model)
+    with run.working():
+        run.log(stage, 0, accuracy=score, seconds=round(clock.wall, 2),
+                core_seconds=round(clock.cores, 2), **record)
+        run.finish(stage, model)
     return model.eval(), run.history(stage)
 
 # %% ../nbs/07_phase2.ipynb #d7c00026

@@ -28,7 +28,7 @@ def join_processes() -> None:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         backend = "cpu:gloo,cuda:nccl"
-    patience = timedelta(days=1)   # while the first one asks the teacher; a lost one is seen at once
+    patience = timedelta(days=1)   # while the first asks the teacher; a lost one is seen at once
     distributed.init_process_group(backend, timeout=patience)
     atexit.register(distributed.destroy_process_group)
 
