@@ -137,6 +137,7 @@ class StudyCommand:
     """
     budget: str | None = None       # stop after this time, such as 150m or 8h (default: when all is done)
     dry_run: bool = False           # only show what is done, and how long the rest will take here
+    ray: str | None = None          # hand the trainings out on a Ray cluster: HOST:PORT, auto, or local
     verify: str | None = None       # train this stored record again, and compare all its answers
     runs: Folder("the user's cache") = None   # directory of teachers, checkpoints and weights
     results: Folder("the package's own, twostage_kd/results") = None  # of answers and records
@@ -499,7 +500,7 @@ def study(c: StudyCommand) -> None:
     import _thread
     import threading
 
-    from twostage_kd.app.queue import budget_seconds, plan, verify, work_off
+    from twostage_kd.app.queue import budget_seconds, hand_out, plan, verify, work_off
     from twostage_kd.engine.records import PACKAGED
     from twostage_kd.engine.training import device
     root, results = c.runs or CACHE.parent, c.results or PACKAGED
@@ -515,7 +516,7 @@ def study(c: StudyCommand) -> None:
     timer.daemon = True
     timer.start()
     try:
-        work_off(root, results)
+        hand_out(root, results, c.ray) if c.ray else work_off(root, results)
     except KeyboardInterrupt:
         if time.monotonic() < end:
             raise

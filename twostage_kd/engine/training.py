@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 import io
 import json
-import math
 import os
 import shutil
 import subprocess
@@ -412,7 +411,7 @@ def training_step(
 # %% ../../nbs/engine/training.ipynb #c0ffee41
 def check_finite(loss: torch.Tensor, optimizer, batch, step: str) -> None:
     "Raise ValueError, naming the step, the rate and the images, before a loss spoils the weights."
-    if math.isfinite(loss):
+    if loss.detach().isfinite():
         return
     rate = optimizer.param_groups[0]["lr"]
     images = ", ".join(str(image) for image in batch[2].tolist()[:8])
