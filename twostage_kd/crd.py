@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 from .engine.randomness import generator
 from .engine.scores import BankOrder, MadeFrom, digest, pooled_scores
-from .engine.scores import check_batch, check_labels, check_rows, check_settings, check_table
+from .engine.scores import check_batch, check_labels, check_rows
+from .engine.scores import check_settings, check_table
 
 # %% ../nbs/04_crd.ipynb #e3c94947
 class Head(nn.Linear):
