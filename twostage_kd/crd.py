@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from .engine.randomness import generator
-from .engine.scores import BankOrder, pooled_scores
-from .engine.scores import check_batch, check_labels, check_settings, check_table
+from .engine.scores import BankOrder, MadeFrom, digest, pooled_scores
+from .engine.scores import check_batch, check_labels, check_rows, check_settings, check_table
 
 # %% ../nbs/04_crd.ipynb #e3c94947
 class Head(nn.Linear):
@@ -105,6 +105,7 @@ class _Banks(nn.Module):
         "Move the banks to the last batch's embeddings; call it after the optimiser's step."
         if self._fresh is None:
             raise ValueError("update() came before the first loss: there is no batch to remember.")
+        check_rows(self.order, *self._fresh)
         rows, z_student, z_teacher = self._fresh
         move(self.student_bank, rows, z_student, self.momentum)
         move(self.teacher_bank, rows, z_teacher, self.momentum)
@@ -128,7 +129,7 @@ class CRDLoss(_Banks):
         seed: int = 0,                # of heads, banks and negatives
         dtype: torch.dtype = torch.float32,   # of the banks; bfloat16: faster, scores to about 1 %
     ):
-        check_settings(dim, temperature, momentum, objective)
+        check_settings(dim, temperature, momentum, objective, negatives)
         check_labels(labels, n_data)
         order = BankOrder(labels, negatives, mode, seed)
         super().__init__(n_data, student_dim, teacher_dim, dim, order, momentum, dtype)
@@ -172,7 +173,7 @@ class CRDLoss(_Banks):
         return float((self.Z[side] * self.order.k / len(bank)).log())
 
 # %% ../nbs/04_crd.ipynb #89b9916a
-class TeacherTableLoss(nn.Module):
+class TeacherTableLoss(MadeFrom):
     "CRD at one level against the table of the frozen teacher's embeddings (not in the paper)."
     def __init__(self,
         teacher_features: torch.Tensor,   # float [N, C], of the training images as they are
@@ -198,6 +199,7 @@ class TeacherTableLoss(nn.Module):
         self.register_buffer("axes", axes, persistent=False)
         table = self.teacher(f)[self.order.image].to(dtype)        # in the order of the rows
         self.register_buffer("table", table, persistent=False)
+        self.made_from = dict(features=digest(f), table=table[:4].float().cpu())
 
     def teacher(self, f: torch.Tensor) -> torch.Tensor:            # [B, C] -> [B, d]
         "The teacher's embeddings: a fixed projection onto the sphere."

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .data import Batches, Images
+from .engine.checks import check_fields, check_number
 from .engine.training import Clock, Progress, Run, autocast, constant, exponential, fit
 from .teacher import TeacherCache, accuracy, logits_of
 
@@ -30,6 +31,7 @@ def distillation_loss(
     t_squared: bool = True,    # multiply KL by T^2 (Hinton et al. 2015)
 ) -> torch.Tensor:             # scalar, mean over the batch
     "Section 3.2: KL divergence from the teacher's softened answers, and cross-entropy."
+    check_number("temperature", temperature, 0, "the paper has 4", excluded=True)
     p = (teacher / temperature).softmax(1)
     log_q = (logits / temperature).log_softmax(1)
     kl = F.kl_div(log_q, p, reduction="batchmean") * (temperature**2 if t_squared else 1)
@@ -83,9 +85,9 @@ class Phase2Config:
         if not 0 <= self.kl_weight <= 1:
             raise ValueError(f"KL weight is {self.kl_weight}: it must lie between 0 (labels alone) "
                              "and 1 (KL alone).")
-        if not self.temperature > 0:
-            raise ValueError(f"temperature is {self.temperature}: it must be positive; "
-                             "the paper has 4.")
+        check_number("temperature", self.temperature, 0, "the paper has 4", excluded=True)
+        check_fields(self, ("epochs", "adam_epochs", "batch_size", "iterations"),
+                     ("lr", "finetune_lr", "lr_end", "l2"))
 
 # %% ../nbs/07_phase2.ipynb #21526d02
 def pull(

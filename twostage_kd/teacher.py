@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 from . import resnet
 from .data import Batches, Images
+from .engine.checks import check_fields, check_whole
 from .engine.training import Run, autocast, average, fit, one_cycle, processes
 
 # %% ../nbs/03_teacher.ipynb #5e59052a
@@ -32,6 +33,7 @@ class TeacherConfig:
     def __post_init__(self):
         if self.epochs < 1:
             raise ValueError(f"teacher epochs is {self.epochs}: at least 1 is needed.")
+        check_fields(self, ("epochs", "batch_size"), ("lr", "weight_decay"))
 
 # %% ../nbs/03_teacher.ipynb #7e03001a
 def decayed(model: nn.Module, weight_decay: float) -> list[dict]:
@@ -276,6 +278,7 @@ def cache_teacher(
     chunk: int = 500,      # images a forward pass
 ) -> TeacherCache:
     "The cache at `path`, filled as far as it is not; made anew if its key differs."
+    check_whole("views", views)
     path = Path(path)
     key = _cache_key(teacher, images, views, seed)
     done = _chunks_done(path, key)

@@ -7,8 +7,8 @@ __all__ = ['SETTINGS', 'AUTHORS_EPOCHS', 'Data', 'Recipe', 'Bank', 'Stem', 'CACH
            'teachers_name', 'images_drawn', 'Folder', 'RunCommand', 'TeacherCommand', 'ReportCommand', 'StudyCommand',
            'ResultsCommand', 'table_row', 'setting', 'label', 'configs', 'as_given', 'Speeds', 'measure', 'timed',
            'phase1_seconds', 'predicted', 'minutes', 'in_words', 'show_plan', 'shorter', 'as_typed', 'open_run',
-           'given_teacher', 'default_out', 'pipeline', 'train_only', 'study', 'show_verified', 'results', 'perform',
-           'main']
+           'check_sizes', 'seen_by_teacher', 'given_teacher', 'default_out', 'pipeline', 'train_only', 'study',
+           'show_verified', 'results', 'check_words', 'check_seed', 'perform', 'main']
 
 # %% ../../nbs/app/cli.ipynb #421f6879
 import base64, html, io, json, os, shlex, sys, time, warnings
@@ -347,10 +347,12 @@ def open_run(c: RunCommand):  # -> (Run, the teacher's Run, its TeacherConfig, i
     name, student = resnet.pair(chosen)
     print(f"{name} teaches {student} on {label(c)}", flush=True)
     data = load(c.data, per_class=c.per_class)
+    check_sizes(c, data)
+    seen = seen_by_teacher(c, name, data[0])
     teacher_run = None
     if c.teacher:
-        teacher_run, one = given_teacher(c, name)
-    facts = dict(data=label(c), images=data[0].digest()[:16], pair=chosen,
+        teacher_run, one = given_teacher(c, seen)
+    facts = dict(data=label(c), images=seen["images"], pair=chosen,
                  recipe=setting(c, "recipe"),
                  views=setting(c, "views"),
                  teacher=str(c.teacher.absolute()) if c.teacher else None)
@@ -359,19 +361,36 @@ def open_run(c: RunCommand):  # -> (Run, the teacher's Run, its TeacherConfig, i
     names = name, student, setting(c, "recipe"), *([c.bank] if c.bank else [])
     run = Run(c.out or default_out(c, *names), facts)
     if teacher_run is None:
-        config = dict(teacher=name, data=label(c), **asdict(one))
-        teacher_run = Run(run.directory / "teacher", config)
+        teacher_run = Run(run.directory / "teacher", seen | asdict(one))
     return run, teacher_run, one, data
 
-def given_teacher(c: RunCommand, name: str):  # -> (the teacher's Run, its TeacherConfig)
-    "The teacher of --teacher. Raises ValueError if it is another network or saw other data."
+def check_sizes(c: RunCommand, data) -> None:  # data: training, validation and test images
+    "Raise ValueError unless there are images enough for all that is measured on them."
+    train, validation, _ = data
+    if len(validation) < 4:
+        smallest = int(train.fine.bincount().min())
+        raise ValueError(f"{label(c)} leaves {len(validation)} images to validate on, and "
+                         f"{smallest} of its smallest class to train on: alignment is measured on "
+                         "at least 4; give more images of each class, 7 or more if there are two.")
+
+def seen_by_teacher(c, name: str, train) -> dict:  # train: Images
+    "What a teacher's directory says of the teacher, but for its settings."
+    return dict(teacher=name, data=label(c), classes=train.num_classes,
+                images=train.digest()[:16])
+
+def given_teacher(c: RunCommand, seen: dict):  # -> (the teacher's Run, its TeacherConfig)
+    "The teacher of --teacher. Raises ValueError if it is another network or saw other images."
     from twostage_kd.engine.training import Run
     from twostage_kd.teacher import TeacherConfig
     run = Run(c.teacher)
-    given = dict(teacher=run.config.get("teacher"), data=run.config.get("data"))
-    if given != dict(teacher=name, data=label(c)):
+    given = {key: run.config.get(key) for key in seen}
+    if (given["teacher"], given["data"]) != (seen["teacher"], seen["data"]):
         raise ValueError(f"{c.teacher} holds a teacher {given['teacher']} of {given['data']}, not "
-                         f"{name} of {label(c)}: give another --teacher, or none.")
+                         f"{seen['teacher']} of {seen['data']}: give another --teacher, or none.")
+    if given != seen:
+        raise ValueError(f"{c.teacher} holds a teacher that saw other images: of "
+                         f"{given['classes']} classes, where {seen['data']} has {seen['classes']} "
+                         "now; restore them, train a teacher on these, or leave --teacher out.")
     return run, TeacherConfig(**{f.name: run.config[f.name] for f in fields(TeacherConfig)})
 
 def default_out(c, *names: str) -> Path:
@@ -441,7 +460,7 @@ def train_only(c: TeacherCommand) -> None:
     if rank: sys.stdout = open(os.devnull, "w")                 # one of several processes speaks
     print(f"{name} on {label(c)}, {config.epochs} epochs{f', {size} processes' if size > 1 else ''}", flush=True)
     train, validation, _ = load(c.data, per_class=c.per_class)
-    run = Run(c.out or default_out(c, name), dict(teacher=name, data=label(c), **asdict(config)))
+    run = Run(c.out or default_out(c, name), seen_by_teacher(c, name, train) | asdict(config))
     _, history = train_teacher(name, (train, validation), config, run, where)
     student = dict(zip(resnet.TEACHERS, resnet.STUDENTS)).get(name, "resnet8")
     size = [] if c.per_class is None else ["--per-class", str(c.per_class)]
@@ -504,8 +523,21 @@ def results(c: ResultsCommand) -> None:
     print(text_table(header, rows))
 
 # %% ../../nbs/app/cli.ipynb #69d714d7
+def check_words(argv: list[str]) -> None:
+    "Raise ValueError for an option without a value: an empty path would be the current directory."
+    for option, word in zip(["the command", *argv], argv):
+        if word == "" or (word.startswith("--") and word.endswith("=")):
+            raise ValueError(f"{word[:-1] or option} is empty: give a value, or leave it out.")
+
+def check_seed(command) -> None:
+    "Raise ValueError for a seed that leaves no room in 64 bits for those made from it."
+    seed = getattr(command, "seed", 0)
+    if abs(seed) >= 2**62:
+        raise ValueError(f"seed is {seed}: give a whole number between -2^62 and 2^62.")
+
 def perform(command) -> None:
     "Do what a parsed command says."
+    check_seed(command)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not isinstance(command, TeacherCommand):
         raise ValueError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: only `twostage-kd teacher` works in several processes; start this command without torchrun.")
     if isinstance(command, TeacherCommand): train_only(command)
@@ -516,12 +548,14 @@ def perform(command) -> None:
 def main(argv: list[str] | None = None) -> None:  # argv: words after twostage-kd; default: this process's
     "The command `twostage-kd`. Ends with exit code 2 after bad input, 130 after an interrupt."
     argv = sys.argv[1:] if argv is None else argv
-    command = tyro.extras.subcommand_cli_from_dict(dict(run=RunCommand, teacher=TeacherCommand, study=StudyCommand, results=ResultsCommand, report=ReportCommand), prog="twostage-kd", args=argv,
-                                                   description="Two-stage knowledge distillation, from images to a report.")
-    os.environ.setdefault("MPLBACKEND", "agg")
     def stop(code: int, sentence: str):
         print(f"twostage-kd: {sentence}", file=sys.stderr, flush=True)
         sys.exit(code)
+    try: check_words(argv)
+    except ValueError as error: stop(2, str(error))
+    command = tyro.extras.subcommand_cli_from_dict(dict(run=RunCommand, teacher=TeacherCommand, study=StudyCommand, results=ResultsCommand, report=ReportCommand), prog="twostage-kd", args=argv,
+                                                   description="Two-stage knowledge distillation, from images to a report.")
+    os.environ.setdefault("MPLBACKEND", "agg")
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *rest: print(f"twostage-kd: {message}", file=sys.stderr, flush=True)
         try: perform(command)
