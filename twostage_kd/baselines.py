@@ -113,12 +113,15 @@ def one_stage(
     learns = nn.ModuleDict(dict(student=student, crd=crd))
     optimizer = torch.optim.SGD(decayed(learns, config.weight_decay), lr=config.lr,
                                 momentum=config.sgd_momentum, fused=True)
-    new = not any(run.file(f"one-stage.{kind}").exists() for kind in ("checkpoint", "safetensors"))
-    if new and crd and phase1.bank_start == "embeddings" and hasattr(crd["last"], "fill"):
-        fill_banks(student, crd, cache, batches)
+
+    def begin() -> None:
+        if crd and phase1.bank_start == "embeddings" and hasattr(crd["last"], "fill"):
+            fill_banks(student, crd, cache, batches)
+
     history = fit(run, "one-stage", learns, optimizer, batches, loss_of, config.epochs,
                   lambda t: exponential(t, config.lr_end), result=student,
-                  after_step=lambda: move_banks(crd, phase1) if crd else None, evaluate=evaluate)
+                  after_step=lambda: move_banks(crd, phase1) if crd else None, evaluate=evaluate,
+                  begin=begin)
     return student.eval(), history
 
 # %% ../nbs/10_baselines.ipynb #95be242a

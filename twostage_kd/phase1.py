@@ -297,14 +297,15 @@ def align(
         watch(epoch + 1, student, crd)
         return alignment_metrics(student, crd, held_out, answers)
 
-    begun = [run.file(f"phase1.{kind}").exists() for kind in ("checkpoint", "safetensors")]
-    if not any(begun):
+    def begin() -> None:
         if config.bank_start == "embeddings" and hasattr(crd["last"], "fill"):
             fill_banks(student, crd, cache, batches)
         watch(0, student, crd)
+
     history = fit(run, "phase1", nn.ModuleDict(dict(student=student, crd=crd)), optimizer, batches,
                   loss_of, config.epochs, lambda t: exponential(t, config.lr_end), result=student,
-                  after_step=lambda: move_banks(crd, config), evaluate=evaluate)
+                  after_step=lambda: move_banks(crd, config), evaluate=evaluate,
+                   begin=begin)
     _load_heads(heads, crd)
     return student.eval(), history
 

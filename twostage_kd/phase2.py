@@ -18,6 +18,7 @@ from torch import nn
 
 from .data import Batches, Images
 from .engine.checks import check_fields, check_number
+from .engine.processes import add_up, processes
 from .engine.training import Clock, Progress, Run, autocast, constant, exponential, fit
 from .teacher import TeacherCache, accuracy, logits_of
 
@@ -50,8 +51,9 @@ def last_features(
     "The frozen student's f_last of every view of every image."
     student.eval()
     where = torch.device(batches.device)
-    out = torch.empty(views, batches.n, student.dims[1], device=where)
-    parts = torch.arange(batches.n, device=where).split(chunk)
+    rank, size = processes()
+    out = torch.zeros(views, batches.n, student.dims[1], device=where)
+    parts = torch.arange(batches.n, device=where).split(chunk)[rank::size]
     with Progress(views * len(parts), "student's features") as progress:
         for view in range(views):
             for index in parts:
@@ -59,6 +61,7 @@ def last_features(
                     f = student.features(batches.get(index, view))[1]
                 out[view, index] = f.float()
                 progress.step()
+    add_up([out])   # of several processes each fills a part
     return out
 
 # %% ../nbs/07_phase2.ipynb #d0b8e201
@@ -223,9 +226,10 @@ def frozen_optimum(
     with torch.no_grad():
         score = accuracy(model.classifier(held_out).cpu(), validation.fine)
     clock.stop()
-    run.log(stage, 0, accuracy=score, seconds=round(clock.wall, 2),
-            core_seconds=round(clock.cores, 2), **record)
-    run.finish(stage, model)
+    with run.working():
+        run.log(stage, 0, accuracy=score, seconds=round(clock.wall, 2),
+                core_seconds=round(clock.cores, 2), **record)
+        run.finish(stage, model)
     return model.eval(), run.history(stage)
 
 # %% ../nbs/07_phase2.ipynb #d7c00026

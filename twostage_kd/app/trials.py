@@ -308,8 +308,9 @@ def answers_of(teacher, trial: Trial, parts: Parts, folder: Path, where) -> Teac
         return ask_teacher(teacher, data, 4, trial.seed, folder, where)
 
 # %% ../../nbs/app/trials.ipynb #6a7f7fbe
-COMPUTES = ("engine.randomness", "engine.scores", "engine.training", "data", "resnet", "teacher",
-            "crd", "alignment", "phase1", "phase2", "baselines")
+COMPUTES = ("engine.caches", "engine.processes", "engine.randomness", "engine.scores",
+            "engine.training", "data", "resnet", "teacher", "crd", "alignment", "phase1", "phase2",
+            "baselines")
 
 
 def code_digest(modules: tuple[str, ...] = COMPUTES) -> str:

@@ -308,6 +308,8 @@ def read_training(path) -> list[Record]:   # path: of the JSON file
         facts = json.loads(path.read_text(encoding="utf-8"))
         first = facts.pop("history")
         students = facts.pop("students")
+        if not students:
+            raise ValueError("it names no student")
         shared = dict(facts, training=path.stem, folder=path.parent)
         return [_record(shared, first, student) for student in students]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
