@@ -6,7 +6,7 @@
 __all__ = ['SCALE', 'RATIO', 'ATTEMPTS', 'LEVELS', 'EVERY', 'ReleasedConfig', 'uniform', 'crop_boxes', 'resized_crop',
            'CropBatches', 'before_relu', 'last_maps', 'random_head', 'heads_of', 'teacher_answers', 'ReleasedLoss',
            'first_mean', 'epoch_at', 'step_decay', 'epoch_decay', 'looks', 'align_released', 'released_loss',
-           'random_classifier', 'soft_loss', 'finetune_released', 'adam_until', 'phase2_loss']
+           'random_classifier', 'soft_loss', 'finetune_released', 'released_phases', 'adam_until', 'phase2_loss']
 
 # %% ../../nbs/app/released.ipynb #6f32d9f5
 import copy
@@ -26,7 +26,8 @@ from ..engine.scores import BankOrder, pooled_scores
 from ..engine.training import Progress, Run, autocast, constant, fit, precision
 from ..phase1 import alignment_metrics
 from ..phase2 import (
-    SCORED, CachedFeatures, Phase2Config, distillation_loss, held_out_accuracy, solve_classifier)
+    SCORED, CachedFeatures, Phase2Config, distillation_loss, frozen_optimum, held_out_accuracy,
+    last_features, solve_classifier)
 from ..teacher import TeacherCache, accuracy, weights_digest
 
 # %% ../../nbs/app/released.ipynb #e16d9ae5
@@ -416,6 +417,27 @@ def finetune_released(
     history = fit(run, stage, model, optimizer, batches, loss_of, config.finetune_epochs,
                   lambda t: epoch_decay(t, config), evaluate=evaluate)
     return model.eval(), history
+
+# %% ../../nbs/app/released.ipynb #5c1de0a2
+def released_phases(
+    student: nn.Module,
+    teacher: nn.Module,
+    cache: TeacherCache,          # the teacher's answers to the views of lesson 01
+    data: tuple[Images, Images],  # training and validation images
+    config: ReleasedConfig,
+    phase2: Phase2Config,         # loss of the solved classifier
+    run: Run,
+) -> dict[str, nn.Module]:   # frozen: solved on the features of phase 1; finetuned: the authors'
+    "Both phases as the authors ran them, and the solved classifier on the features of the first."
+    aligned, _ = align_released(student, teacher, data, config, run)
+    where = aligned.classifier.weight.device
+    views = Batches(data[0], seed=config.seed, views=cache.views, device=where)
+    features = last_features(aligned, views, cache.views)
+    held_out = last_features(aligned, Batches(data[1], device=where), 1)[0]
+    solved, _ = frozen_optimum(aligned, features, held_out, cache, data, phase2, run)
+    crops = teacher_answers(teacher, data[0], config, run)
+    tuned, _ = finetune_released(aligned, crops, data, config, run)
+    return dict(frozen=solved, finetuned=tuned)
 
 # %% ../../nbs/app/released.ipynb #9a92e481
 def adam_until(
