@@ -1,9 +1,10 @@
 """Run notebooks in place and keep their outputs, as they are committed: `python .ci/execute.py [nbs/06_phase1.ipynb ...]`.
 
 The size is TWOSTAGE_KD_PRESET's (default: tutorial). Widget views and their state are removed, so that GitHub shows the
-picture that stands in the same output and a page does not change at every run; then nbdev_clean takes its turn. What was
+picture that stands in the same output and a page does not change at every run; the frames of a slider go into a file beside
+the page (`frames.py`), for the documentation site. Then nbdev_clean takes its turn. What was
 run is written into the page's metadata, and `.ci/stale.py` compares it with the code of later days.
-With `--widgets` they stay, for the documentation site, where sliders move without a kernel; not to be committed.
+With `--widgets` they stay, to be looked at in JupyterLab; not to be committed.
 A cell's line `#| fig-alt: ...` becomes the alternative text of its pictures.
 """
 import os
@@ -14,11 +15,11 @@ import time
 from pathlib import Path
 
 import nbformat
+from frames import WIDGET, keep_frames
 from nbclient import NotebookClient
 from stale import KEY, described
 
 ROOT = Path(__file__).resolve().parents[1]
-WIDGET = "application/vnd.jupyter.widget-view+json"
 ALT = re.compile(r"^#\| fig-alt: (.+)$", re.MULTILINE)
 
 
@@ -37,7 +38,7 @@ def describe(cell) -> None:
     alt = ALT.search(cell.source)
     for output in cell.outputs:
         if alt and "image/png" in output.get("data", {}):
-            output.metadata["image/png"] = {"alt": alt[1]}
+            output.setdefault("metadata", {})["image/png"] = {"alt": alt[1]}
 
 
 def execute(path: Path, widgets: bool = False) -> None:
@@ -46,6 +47,7 @@ def execute(path: Path, widgets: bool = False) -> None:
     code = described(path, os.environ.get("TWOSTAGE_KD_PRESET") or "tutorial")  # before it runs: a page may take long
     where = {"metadata": {"path": str(path.parent)}}
     NotebookClient(nb, timeout=None, kernel_name="python3", resources=where, coalesce_streams=True).execute()
+    keep_frames(nb, path)
     if not widgets:
         nb.metadata.pop("widgets", None)
     nb.metadata[KEY] = code

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .data import Batches, Images
+from .engine.checks import check_fields, check_number, check_whole
 from .phase1 import (
     Phase1Config, alignment_metrics, crd_losses, fill_banks, monitored, move_banks, stage1_loss)
 from .phase2 import (
@@ -49,6 +50,11 @@ class BaselineConfig:
         if self.views is None and (self.kl_weight or self.crd_weight):
             raise ValueError("views is None, but KD and CRD need the views that the teacher "
                              "answered: give their number.")
+        check_fields(self, ("epochs", "batch_size"), ("lr", "sgd_momentum", "lr_end",
+                                                      "weight_decay", "crd_weight"))
+        check_number("temperature", self.temperature, 0, "the paper has 4", excluded=True)
+        if self.views is not None:
+            check_whole("views", self.views)
 
 # %% ../nbs/10_baselines.ipynb #50642989
 def weighted_sum(
@@ -107,12 +113,15 @@ def one_stage(
     learns = nn.ModuleDict(dict(student=student, crd=crd))
     optimizer = torch.optim.SGD(decayed(learns, config.weight_decay), lr=config.lr,
                                 momentum=config.sgd_momentum, fused=True)
-    new = not any(run.file(f"one-stage.{kind}").exists() for kind in ("checkpoint", "safetensors"))
-    if new and crd and phase1.bank_start == "embeddings" and hasattr(crd["last"], "fill"):
-        fill_banks(student, crd, cache, batches)
+
+    def begin() -> None:
+        if crd and phase1.bank_start == "embeddings" and hasattr(crd["last"], "fill"):
+            fill_banks(student, crd, cache, batches)
+
     history = fit(run, "one-stage", learns, optimizer, batches, loss_of, config.epochs,
                   lambda t: exponential(t, config.lr_end), result=student,
-                  after_step=lambda: move_banks(crd, phase1) if crd else None, evaluate=evaluate)
+                  after_step=lambda: move_banks(crd, phase1) if crd else None, evaluate=evaluate,
+                  begin=begin)
     return student.eval(), history
 
 # %% ../nbs/10_baselines.ipynb #95be242a

@@ -10,9 +10,11 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import nn
+from .engine.processes import average, gather
 from .engine.randomness import generator
-from .engine.scores import BankOrder, pooled_scores
-from .engine.scores import check_batch, check_labels, check_settings, check_table
+from .engine.scores import BankOrder, MadeFrom, digest, pooled_scores
+from .engine.scores import (
+    check_batch, check_labels, check_rows, check_settings, check_table)
 
 # %% ../nbs/04_crd.ipynb #e3c94947
 class Head(nn.Linear):
@@ -71,10 +73,11 @@ def _in_batch(
 ) -> torch.Tensor:                          # nats, mean over the batch
     "Section 3.1's equation; to the letter (all j != i) where each image has a key of its own."
     positive = (z[0] * z[1]).sum(1) / tau                              # (B,)
+    everyones = gather(keys)   # of all processes, if there are several
     loss = 0
     for anchor in z[:1 + symmetric]:
-        scores = anchor @ anchor.t() / tau                             # (B, B)
-        negatives = scores.masked_fill(keys[:, None] == keys, -math.inf)
+        scores = anchor @ gather(anchor).t() / tau                     # (B, B)
+        negatives = scores.masked_fill(keys[:, None] == everyones, -math.inf)
         loss = loss + F.softplus(negatives.logsumexp(1) - positive).mean()
     return loss
 
@@ -105,7 +108,8 @@ class _Banks(nn.Module):
         "Move the banks to the last batch's embeddings; call it after the optimiser's step."
         if self._fresh is None:
             raise ValueError("update() came before the first loss: there is no batch to remember.")
-        rows, z_student, z_teacher = self._fresh
+        rows, z_student, z_teacher = map(gather, self._fresh)   # of all processes
+        check_rows(self.order, rows, z_student, z_teacher)
         move(self.student_bank, rows, z_student, self.momentum)
         move(self.teacher_bank, rows, z_teacher, self.momentum)
         self.order.step += 1
@@ -128,7 +132,7 @@ class CRDLoss(_Banks):
         seed: int = 0,                # of heads, banks and negatives
         dtype: torch.dtype = torch.float32,   # of the banks; bfloat16: faster, scores to about 1 %
     ):
-        check_settings(dim, temperature, momentum, objective)
+        check_settings(dim, temperature, momentum, objective, negatives)
         check_labels(labels, n_data)
         order = BankOrder(labels, negatives, mode, seed)
         super().__init__(n_data, student_dim, teacher_dim, dim, order, momentum, dtype)
@@ -168,11 +172,13 @@ class CRDLoss(_Banks):
             return None
         if self.Z[side] == 0:
             scores = z.detach() @ bank.t().to(z.dtype) / self.temperature      # (B, n)
-            self.Z[side] = scores.exp().mean() * len(bank)
+            mean = scores.exp().mean()
+            average([mean])
+            self.Z[side] = mean * len(bank)
         return float((self.Z[side] * self.order.k / len(bank)).log())
 
 # %% ../nbs/04_crd.ipynb #89b9916a
-class TeacherTableLoss(nn.Module):
+class TeacherTableLoss(MadeFrom):
     "CRD at one level against the table of the frozen teacher's embeddings (not in the paper)."
     def __init__(self,
         teacher_features: torch.Tensor,   # float [N, C], of the training images as they are
@@ -198,6 +204,7 @@ class TeacherTableLoss(nn.Module):
         self.register_buffer("axes", axes, persistent=False)
         table = self.teacher(f)[self.order.image].to(dtype)        # in the order of the rows
         self.register_buffer("table", table, persistent=False)
+        self.made_from = dict(features=digest(f), table=table[:4].float().cpu())
 
     def teacher(self, f: torch.Tensor) -> torch.Tensor:            # [B, C] -> [B, d]
         "The teacher's embeddings: a fixed projection onto the sphere."

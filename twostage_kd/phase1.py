@@ -16,7 +16,9 @@ from torch import nn
 from .alignment import cosine_alignment, linear_cka, retrieval_at_1, ridge_probe
 from .crd import CRDLoss, TeacherTableLoss
 from .data import Batches, Images, evenly
+from .engine.checks import check_fields
 from .engine.randomness import generator
+from .engine.scores import MadeFrom, check_settings, digest
 from .engine.training import (
     Run, autocast, exponential, fit, load_weights, precision, processes, save_weights)
 from .teacher import TeacherCache, decayed
@@ -55,6 +57,11 @@ class Phase1Config:
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: choose {' or '.join(known)}.")
+        check_fields(self, ("epochs", "batch_size"),
+                     ("lr", "sgd_momentum", "lr_end", "weight_decay", "lambda_pen", "lambda_last"))
+        check_settings(self.dim, self.temperature, self.bank_momentum,
+                       "infonce" if self.objective == "regression" else self.objective,
+                       self.negatives)
 
 
 _CHOICES = dict(bank=("momentum", "table"), bank_start=("embeddings", "random"),
@@ -89,7 +96,7 @@ def crd_losses(
     return nn.ModuleDict(dict(pen=make(0), last=make(1)))
 
 # %% ../nbs/06_phase1.ipynb #7a10c1e2
-class RegressionLoss(nn.Module):
+class RegressionLoss(MadeFrom):
     "Mean squared error of the teacher's standardised features, predicted from the student's."
     def __init__(
         self,
@@ -99,6 +106,7 @@ class RegressionLoss(nn.Module):
     ):
         super().__init__()
         features = teacher_features.float()
+        self.made_from = dict(features=digest(features))
         g = generator(seed, "regression projector")
         self.projector = nn.Linear(student_dim, features.shape[1])
         for parameter in self.projector.parameters():
@@ -289,14 +297,15 @@ def align(
         watch(epoch + 1, student, crd)
         return alignment_metrics(student, crd, held_out, answers)
 
-    begun = [run.file(f"phase1.{kind}").exists() for kind in ("checkpoint", "safetensors")]
-    if not any(begun):
+    def begin() -> None:
         if config.bank_start == "embeddings" and hasattr(crd["last"], "fill"):
             fill_banks(student, crd, cache, batches)
         watch(0, student, crd)
+
     history = fit(run, "phase1", nn.ModuleDict(dict(student=student, crd=crd)), optimizer, batches,
                   loss_of, config.epochs, lambda t: exponential(t, config.lr_end), result=student,
-                  after_step=lambda: move_banks(crd, config), evaluate=evaluate)
+                  after_step=lambda: move_banks(crd, config), evaluate=evaluate,
+                   begin=begin)
     _load_heads(heads, crd)
     return student.eval(), history
 

@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from .data import Batches, Images
+from .engine.checks import check_fields, check_number
+from .engine.processes import add_up, processes
 from .engine.training import Clock, Progress, Run, autocast, constant, exponential, fit
 from .teacher import TeacherCache, accuracy, logits_of
 
@@ -30,6 +32,7 @@ def distillation_loss(
     t_squared: bool = True,    # multiply KL by T^2 (Hinton et al. 2015)
 ) -> torch.Tensor:             # scalar, mean over the batch
     "Section 3.2: KL divergence from the teacher's softened answers, and cross-entropy."
+    check_number("temperature", temperature, 0, "the paper has 4", excluded=True)
     p = (teacher / temperature).softmax(1)
     log_q = (logits / temperature).log_softmax(1)
     kl = F.kl_div(log_q, p, reduction="batchmean") * (temperature**2 if t_squared else 1)
@@ -48,8 +51,9 @@ def last_features(
     "The frozen student's f_last of every view of every image."
     student.eval()
     where = torch.device(batches.device)
-    out = torch.empty(views, batches.n, student.dims[1], device=where)
-    parts = torch.arange(batches.n, device=where).split(chunk)
+    rank, size = processes()
+    out = torch.zeros(views, batches.n, student.dims[1], device=where)
+    parts = torch.arange(batches.n, device=where).split(chunk)[rank::size]
     with Progress(views * len(parts), "student's features") as progress:
         for view in range(views):
             for index in parts:
@@ -57,6 +61,7 @@ def last_features(
                     f = student.features(batches.get(index, view))[1]
                 out[view, index] = f.float()
                 progress.step()
+    add_up([out])   # of several processes each fills a part
     return out
 
 # %% ../nbs/07_phase2.ipynb #d0b8e201
@@ -83,9 +88,9 @@ class Phase2Config:
         if not 0 <= self.kl_weight <= 1:
             raise ValueError(f"KL weight is {self.kl_weight}: it must lie between 0 (labels alone) "
                              "and 1 (KL alone).")
-        if not self.temperature > 0:
-            raise ValueError(f"temperature is {self.temperature}: it must be positive; "
-                             "the paper has 4.")
+        check_number("temperature", self.temperature, 0, "the paper has 4", excluded=True)
+        check_fields(self, ("epochs", "adam_epochs", "batch_size", "iterations"),
+                     ("lr", "finetune_lr", "lr_end", "l2"))
 
 # %% ../nbs/07_phase2.ipynb #21526d02
 def pull(
@@ -221,9 +226,10 @@ def frozen_optimum(
     with torch.no_grad():
         score = accuracy(model.classifier(held_out).cpu(), validation.fine)
     clock.stop()
-    run.log(stage, 0, accuracy=score, seconds=round(clock.wall, 2),
-            core_seconds=round(clock.cores, 2), **record)
-    run.finish(stage, model)
+    with run.working():
+        run.log(stage, 0, accuracy=score, seconds=round(clock.wall, 2),
+                core_seconds=round(clock.cores, 2), **record)
+        run.finish(stage, model)
     return model.eval(), run.history(stage)
 
 # %% ../nbs/07_phase2.ipynb #d7c00026

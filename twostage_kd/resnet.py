@@ -8,10 +8,12 @@ __all__ = ['STUDENTS', 'TEACHERS', 'NETWORKS', 'ResNet', 'resnet8', 'resnet20', 
 
 # %% ../nbs/02_resnet.ipynb #3c29e45a
 import time
+from pathlib import Path
 import torch
 import torchvision
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
+from .engine.files import read_listed
 
 # %% ../nbs/02_resnet.ipynb #53044023
 class ResNet(nn.Module):
@@ -123,7 +125,7 @@ STUDENTS = dict(resnet8=resnet8, resnet20=resnet20, resnet32=resnet32)
 TEACHERS = dict(resnet18=resnet18, resnet34=resnet34, resnet50=resnet50)
 NETWORKS = STUDENTS | TEACHERS
 
-
+# %% ../nbs/02_resnet.ipynb #2e5a0243
 def network(
     name: str,                # a key of NETWORKS
     num_classes: int = 100,
@@ -160,8 +162,9 @@ def pretrained(
         raise ValueError(f"no weights of {name} by {method!r}: "
                          f"there are {', '.join(sorted(known)) or 'none'}.")
     model = STUDENTS[name]()
-    weights = (folder / f"{name}-{method}.safetensors").read_bytes()
-    model.load_state_dict(safetensors.torch.load(weights))
+    weights = Path(str(folder)) / f"{name}-{method}.safetensors"
+    content = read_listed(weights, "install twostage_kd again")
+    model.load_state_dict(safetensors.torch.load(content))
     return model.eval()
 
 # %% ../nbs/02_resnet.ipynb #91d4a785

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 from . import resnet
 from .data import Batches, Images
-from .engine.training import Run, autocast, average, fit, one_cycle, processes
+from .engine.checks import check_fields, check_whole
+from .engine.training import Run, autocast, average, fit, one_cycle, processes, wait
 
 # %% ../nbs/03_teacher.ipynb #5e59052a
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class TeacherConfig:
     def __post_init__(self):
         if self.epochs < 1:
             raise ValueError(f"teacher epochs is {self.epochs}: at least 1 is needed.")
+        check_fields(self, ("epochs", "batch_size"), ("lr", "weight_decay"))
 
 # %% ../nbs/03_teacher.ipynb #7e03001a
 def decayed(model: nn.Module, weight_decay: float) -> list[dict]:
@@ -142,18 +144,15 @@ class TeacherCache:
 
 # %% ../nbs/03_teacher.ipynb #7e030040
 import hashlib
-import json
-import math
 import tempfile
 from pathlib import Path
 
-import numpy as np
 from .data import data_root, load, load_cifar100
-from .engine.files import written_whole
+from .engine.caches import stored_answers
 from .engine.randomness import generator
 from .engine.records import (
     CIFAR100_LABELS, CIFAR100_SUPERCLASS, CIFAR100_SUPERCLASS_NAMES, teacher_logits)
-from .engine.training import Progress, preset
+from .engine.training import preset
 
 # %% ../nbs/03_teacher.ipynb #7e030031
 def study_teacher() -> tuple[Images, torch.Tensor]:   # 10,000 images; logits float32 [10000, 100]
@@ -247,24 +246,6 @@ def _cache_key(teacher: nn.Module, images: Images, views: int, seed: int) -> dic
     return dict(weights=weights_digest(teacher), images=images.digest(), views=views, seed=seed,
                 shape=shape)
 
-def _record_of(path: Path) -> Path:
-    "The file beside a cache that holds its key and how far it is."
-    return Path(f"{path}.json")
-
-def _chunks_done(path: Path, key: dict) -> int:
-    "The chunks that a cache holds; if it has another key, it is made anew and holds none."
-    try:
-        state = json.loads(_record_of(path).read_text())
-    except (OSError, ValueError):
-        state = {}
-    shape = tuple(key["shape"])
-    if state.get("key") == key and path.exists() and path.stat().st_size == 2 * math.prod(shape):
-        return state["done"]
-    _record_of(path).unlink(missing_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.memmap(path, np.float16, "w+", shape=shape).flush()
-    return 0
-
 # %% ../nbs/03_teacher.ipynb #df66fb9e
 def cache_teacher(
     teacher: nn.Module,
@@ -276,25 +257,16 @@ def cache_teacher(
     chunk: int = 500,      # images a forward pass
 ) -> TeacherCache:
     "The cache at `path`, filled as far as it is not; made anew if its key differs."
-    path = Path(path)
+    check_whole("views", views)
     key = _cache_key(teacher, images, views, seed)
-    done = _chunks_done(path, key)
-    jobs = [(view, start) for view in range(views) for start in range(0, len(images), chunk)]
-    file = np.memmap(path, np.float16, "r+", shape=tuple(key["shape"]))
-    batches = Batches(images, seed=seed, views=views, device=where) if done < len(jobs) else None
+    batches = Batches(images, seed=seed, views=views, device=where)
     teacher.eval()
-    with Progress(len(jobs), "asking the teacher", done) as progress:
-        for number, (view, start) in enumerate(jobs[done:], done + 1):
-            index = torch.arange(start, min(start + chunk, len(images)), device=where)
-            told = answers_of(teacher, batches.get(index, view))
-            file[view, start:start + len(index)] = told.cpu().numpy()
-            if number % 10 == 0 or number == len(jobs):
-                file.flush()
-                with written_whole(_record_of(path)) as part:
-                    part.write_text(json.dumps(dict(key=key, done=number)))
-            progress.step()
-    stored = np.memmap(path, np.float16, "c", shape=tuple(key["shape"]))
-    return TeacherCache(torch.from_numpy(stored), (*teacher.dims, images.num_classes))
+
+    def ask(index: torch.Tensor, view: int) -> torch.Tensor:
+        return answers_of(teacher, batches.get(index, view))
+
+    answers = stored_answers(path, key, ask, where, chunk)
+    return TeacherCache(answers, (*teacher.dims, images.num_classes))
 
 # %% ../nbs/03_teacher.ipynb #107f8fbe
 def ask_teacher(
@@ -308,8 +280,13 @@ def ask_teacher(
     "All that phases 1 and 2 need of the teacher."
     train, validation = data
     directory = Path(directory)
+    first = processes()[0] == 0
+    if not first:
+        wait()   # of several processes the first one asks, the others read what it was told
     cache = cache_teacher(teacher, train, views, seed,
                           directory / f"train-{views}views-seed{seed}.cache", where)
     cache.validation = cache_teacher(teacher, validation, 1, 0, directory / "validation.cache",
                                      where)
+    if first:
+        wait()
     return cache

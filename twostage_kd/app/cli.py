@@ -6,12 +6,13 @@
 __all__ = ['SETTINGS', 'AUTHORS_EPOCHS', 'Data', 'Recipe', 'Bank', 'Stem', 'CACHE', 'NOTE', 'LONG', 'by_data', 'by_recipe',
            'teachers_name', 'images_drawn', 'Folder', 'RunCommand', 'TeacherCommand', 'ReportCommand', 'StudyCommand',
            'ResultsCommand', 'table_row', 'setting', 'label', 'configs', 'as_given', 'Speeds', 'measure', 'timed',
-           'phase1_seconds', 'predicted', 'minutes', 'in_words', 'show_plan', 'shorter', 'as_typed', 'open_run',
-           'given_teacher', 'default_out', 'pipeline', 'train_only', 'study', 'show_verified', 'results', 'perform',
-           'main']
+           'phase1_seconds', 'predicted', 'minutes', 'in_words', 'show_plan', 'shares_done', 'shorter', 'as_typed',
+           'open_run', 'check_processes', 'check_sizes', 'origin_of', 'given_teacher', 'default_out', 'meet',
+           'pipeline', 'train_only', 'study', 'show_verified', 'results', 'check_words', 'check_seed', 'perform',
+           'Terminated', 'terminate', 'in_a_sentence', 'main']
 
 # %% ../../nbs/app/cli.ipynb #421f6879
-import base64, html, io, json, os, shlex, sys, time, warnings
+import base64, errno, html, io, json, os, shlex, signal, sys, time, warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
@@ -137,6 +138,7 @@ class StudyCommand:
     """
     budget: str | None = None       # stop after this time, such as 150m or 8h (default: when all is done)
     dry_run: bool = False           # only show what is done, and how long the rest will take here
+    ray: str | None = None          # hand the trainings out on a Ray cluster: HOST:PORT, auto, or local
     verify: str | None = None       # train this stored record again, and compare all its answers
     runs: Folder("the user's cache") = None   # directory of teachers, checkpoints and weights
     results: Folder("the package's own, twostage_kd/results") = None  # of answers and records
@@ -298,19 +300,17 @@ NOTE = """\
 def show_plan(c: RunCommand, settings, run, teacher_run, data, where) -> None:
     "Print what is left to do, how long it will take here, and a shorter form of what is long."
     train, validation, _ = data
-    files = {"teacher": teacher_run.file("teacher.safetensors"),
-             "teacher's answers": run.file("phase1.safetensors"),
-             "phase 1": run.file("phase1.safetensors"),
-             "phase 2": run.file("phase2-finetuned.safetensors")}
     print("measuring the speed of this machine ...", flush=True)
     speeds = measure(c, train, settings, where)
-    left = predicted(c, speeds, len(train), len(validation))
-    left |= {name: 0 for name, file in files.items() if file.exists()}
+    whole = predicted(c, speeds, len(train), len(validation))
+    done = shares_done(c, settings, run, teacher_run)
+    left = {name: seconds * (1 - done[name]) for name, seconds in whole.items()}
     for name, words in in_words(c, settings).items():
-        took = f"about {minutes(left[name])}" if left[name] else "done"
-        print(f"  {name:<18}{words:<66} {took}")
+        took = f"about {minutes(left[name])}" + " left" * (done[name] > 0)
+        print(f"  {name:<18}{words:<66} {took if left[name] else 'done'}")
     total = sum(left.values())
-    print(f"  {'in all':<85}about {minutes(total)} if the machine does nothing else", flush=True)
+    say = f"about {minutes(total)} if the machine does nothing else" if total else "only the report"
+    print(f"  {'in all':<85}{say}", flush=True)
     if table_row(c) != "cifar100" and setting(c, "recipe") == "ours":
         print(NOTE, flush=True)
     short = shorter(c, run.directory)
@@ -318,6 +318,26 @@ def show_plan(c: RunCommand, settings, run, teacher_run, data, where) -> None:
     if total > LONG and quick < total / 2:
         print(f"  A shorter form, a fifth of the epochs and less accurate, takes about "
               f"{minutes(quick)}:\n    {as_typed(short)}", flush=True)
+
+# %% ../../nbs/app/cli.ipynb #c0ffee70
+def shares_done(c: RunCommand, settings, run, teacher_run) -> dict[str, float]:
+    "How much of each stage is done, of 1, by its files."
+    from twostage_kd.engine.files import read_json
+    one, two, three = settings
+    cache = teacher_run.file(f"train-{setting(c, 'views')}views-seed{c.seed}.cache.json")
+    stages = {"teacher": (teacher_run, "teacher", one.epochs),
+              "phase 1": (run, "phase1", two.epochs),
+              "phase 2": (run, "phase2-finetuned", three.epochs)}
+    done = {}
+    for name, (where, stage, epochs) in stages.items():
+        finished = where.file(f"{stage}.safetensors").exists()
+        done[name] = 1.0 if finished else min(1.0, len(where.history(stage)) / epochs)
+    digests = [""]                   # of an empty cache
+    if cache.exists():
+        digests = read_json(cache, "remove it", key=dict).get("digests") or digests
+    asked = sum(map(bool, digests)) / len(digests)
+    done["teacher's answers"] = 1.0 if done["phase 1"] == 1 else asked
+    return done
 
 # %% ../../nbs/app/cli.ipynb #9c41d001
 LONG = 600    # seconds from which a run's plan offers a shorter form
@@ -343,13 +363,15 @@ def open_run(c: RunCommand):  # -> (Run, the teacher's Run, its TeacherConfig, i
     from twostage_kd.data import load
     from twostage_kd.engine.training import Run
     one, two, three = configs(c)
+    check_processes(c, (one, two, three))
     chosen = setting(c, "pair")
     name, student = resnet.pair(chosen)
     print(f"{name} teaches {student} on {label(c)}", flush=True)
     data = load(c.data, per_class=c.per_class)
+    check_sizes(c, data)
     teacher_run = None
     if c.teacher:
-        teacher_run, one = given_teacher(c, name)
+        teacher_run, one = given_teacher(c, name, data)
     facts = dict(data=label(c), images=data[0].digest()[:16], pair=chosen,
                  recipe=setting(c, "recipe"),
                  views=setting(c, "views"),
@@ -357,13 +379,42 @@ def open_run(c: RunCommand):  # -> (Run, the teacher's Run, its TeacherConfig, i
     facts |= {f"phase1.{key}": value for key, value in asdict(two).items()}
     facts |= {f"phase2.{key}": value for key, value in asdict(three).items()}
     names = name, student, setting(c, "recipe"), *([c.bank] if c.bank else [])
-    run = Run(c.out or default_out(c, *names), facts)
-    if teacher_run is None:
-        config = dict(teacher=name, data=label(c), **asdict(one))
-        teacher_run = Run(run.directory / "teacher", config)
+    out, origin = c.out or default_out(c, *names), origin_of(data)
+    for dry in (True, False):      # nothing is written for a command that is refused
+        run = Run(out, facts, origin, dry)
+        if c.teacher is None:
+            config = dict(teacher=name, data=label(c), **asdict(one))
+            teacher_run = Run(out / "teacher", config, origin, dry)
     return run, teacher_run, one, data
 
-def given_teacher(c: RunCommand, name: str):  # -> (the teacher's Run, its TeacherConfig)
+def check_processes(c: RunCommand, settings) -> None:  # settings: as `configs` gives them
+    "Raise ValueError for what several processes cannot share."
+    from twostage_kd.engine.processes import processes
+    _, size = processes()
+    if size > 1 and setting(c, "recipe") == "released":
+        raise ValueError(f"--recipe released runs in 1 process, not {size}: start it without "
+                         "torchrun, or choose ours or paper.")
+    for config in settings:
+        if config.batch_size % size:
+            raise ValueError(f"batch size is {config.batch_size}: it must be a multiple of the "
+                             f"{size} processes; start another number of them.")
+
+def check_sizes(c: RunCommand, data) -> None:  # data: training, validation and test images
+    "Raise ValueError unless there are images enough for all that is measured on them."
+    train, validation, _ = data
+    if len(validation) < 4:
+        smallest = int(train.fine.bincount().min())
+        raise ValueError(f"{label(c)} leaves {len(validation)} images to validate on, and "
+                         f"{smallest} of its smallest class to train on: alignment is measured on "
+                         "at least 4; give more images of each class, 7 or more if there are two.")
+
+def origin_of(data) -> dict:   # data: training, validation and test images
+    "What says that a run goes on with the images that it was begun with."
+    parts = zip(("training", "validation", "test"), data)
+    return dict(classes=data[0].num_classes) | {f"{name} images": part.digest()[:16]
+                                                for name, part in parts}
+
+def given_teacher(c: RunCommand, name: str, data):  # -> (the teacher's Run, its TeacherConfig)
     "The teacher of --teacher. Raises ValueError if it is another network or saw other data."
     from twostage_kd.engine.training import Run
     from twostage_kd.teacher import TeacherConfig
@@ -372,6 +423,15 @@ def given_teacher(c: RunCommand, name: str):  # -> (the teacher's Run, its Teach
     if given != dict(teacher=name, data=label(c)):
         raise ValueError(f"{c.teacher} holds a teacher {given['teacher']} of {given['data']}, not "
                          f"{name} of {label(c)}: give another --teacher, or none.")
+    origin = origin_of(data)
+    for key, known in run.origin.items():
+        if origin.get(key) != known:
+            raise ValueError(f"{c.teacher} holds a teacher with {key} = {known}, but here they are "
+                             f"{origin.get(key)}: it may have learned from images that test it; "
+                             "give another --teacher, or none.")
+    if not run.origin and c.data not in SETTINGS:
+        warnings.warn(f"{c.teacher} does not say which images it was trained on: that they are "
+                      f"today's of {c.data} is taken on trust.")
     return run, TeacherConfig(**{f.name: run.config[f.name] for f in fields(TeacherConfig)})
 
 def default_out(c, *names: str) -> Path:
@@ -382,6 +442,17 @@ def default_out(c, *names: str) -> Path:
     return CACHE / "-".join([data, *size, *names, f"seed{c.seed}"])
 
 # %% ../../nbs/app/cli.ipynb #39a57f5d
+def meet() -> tuple[int, int]:   # rank and number of the processes
+    "Meet the processes that torchrun started; all but the first fall silent."
+    from twostage_kd.engine.processes import join_processes, processes
+    join_processes()
+    rank, size = processes()
+    if rank > 0:
+        sys.stdout = open(os.devnull, "w")
+    if size > 1:
+        print(f"{size} processes share each batch", flush=True)
+    return rank, size
+
 def pipeline(c: RunCommand) -> Path:
     "The main job. Returns the run's directory: weights, histories, predictions and the report."
     import torch
@@ -391,6 +462,7 @@ def pipeline(c: RunCommand) -> Path:
     from twostage_kd.phase1 import align
     from twostage_kd.phase2 import fit_classifier
     from twostage_kd.teacher import ask_teacher, train_teacher
+    rank, size = meet()
     where = device()
     run, teacher_run, one, data = open_run(c)
     known = train, validation = data[:2]
@@ -403,18 +475,21 @@ def pipeline(c: RunCommand) -> Path:
 
     name, student_name = resnet.pair(setting(c, "pair"))
     _, two, three = configs(c)
-    show_plan(c, (one, two, three), run, teacher_run, data, where)
-    teacher, _ = train_teacher(name, known, one, teacher_run, where)
-    views = setting(c, "views")
-    cache = ask_teacher(teacher, known, views, c.seed, teacher_run.directory, where)
-    torch.manual_seed(c.seed)
-    student = resnet.network(student_name, train.num_classes).to(where)
-    if setting(c, "recipe") == "released":
-        students = released_phases(student, teacher, cache, known, two, three, run)
-    else:
-        student, _ = align(student, cache, known, two, run)
-        students, _ = fit_classifier(student, cache, known, three, run)
-    save_results(c, run, teacher_run, dict(teacher=teacher, **students), data)
+    with run.working():
+        if size == 1:                                     # whose speed is measured
+            show_plan(c, (one, two, three), run, teacher_run, data, where)
+        teacher, _ = train_teacher(name, known, one, teacher_run, where)
+        views = setting(c, "views")
+        cache = ask_teacher(teacher, known, views, c.seed, teacher_run.directory, where)
+        torch.manual_seed(c.seed)
+        student = resnet.network(student_name, train.num_classes).to(where)
+        if setting(c, "recipe") == "released":
+            students = released_phases(student, teacher, cache, known, two, three, run)
+        else:
+            student, _ = align(student, cache, known, two, run)
+            students, _ = fit_classifier(student, cache, known, three, run)
+        if rank == 0:
+            save_results(c, run, teacher_run, dict(teacher=teacher, **students), data)
     return run.directory
 
 # %% ../../nbs/app/cli.ipynb #90bc8548
@@ -426,7 +501,7 @@ def train_only(c: TeacherCommand) -> None:
     from twostage_kd import resnet
     from twostage_kd.data import load
     from twostage_kd.teacher import TeacherConfig, train_teacher
-    from twostage_kd.engine.training import Run, device, join_processes, processes
+    from twostage_kd.engine.training import Run, device
     name = c.name or resnet.pair(setting(c, "pair"))[0]
     if name not in resnet.NETWORKS:
         raise ValueError(f"teacher is {name!r}: choose one of {', '.join(resnet.NETWORKS)}.")
@@ -436,13 +511,13 @@ def train_only(c: TeacherCommand) -> None:
     epochs = setting(c, "teacher_epochs") if c.epochs is None else c.epochs
     more = SETTINGS[table_row(c)]["teacher"] | ({"stem": c.stem} if c.stem else {})
     config = TeacherConfig(epochs, **more, seed=c.seed)
-    join_processes()
-    where, (rank, size) = device(), processes()
-    if rank: sys.stdout = open(os.devnull, "w")                 # one of several processes speaks
-    print(f"{name} on {label(c)}, {config.epochs} epochs{f', {size} processes' if size > 1 else ''}", flush=True)
-    train, validation, _ = load(c.data, per_class=c.per_class)
-    run = Run(c.out or default_out(c, name), dict(teacher=name, data=label(c), **asdict(config)))
-    _, history = train_teacher(name, (train, validation), config, run, where)
+    meet()
+    where = device()
+    print(f"{name} on {label(c)}, {config.epochs} epochs", flush=True)
+    data = load(c.data, per_class=c.per_class)
+    facts = dict(teacher=name, data=label(c), **asdict(config))
+    run = Run(c.out or default_out(c, name), facts, origin_of(data))
+    _, history = train_teacher(name, data[:2], config, run, where)
     student = dict(zip(resnet.TEACHERS, resnet.STUDENTS)).get(name, "resnet8")
     size = [] if c.per_class is None else ["--per-class", str(c.per_class)]
     print(f"validation accuracy {history[-1]['accuracy']:.1%}; use it with: "
@@ -454,7 +529,7 @@ def study(c: StudyCommand) -> None:
     import _thread
     import threading
 
-    from twostage_kd.app.queue import budget_seconds, plan, verify, work_off
+    from twostage_kd.app.queue import budget_seconds, hand_out, plan, verify, work_off
     from twostage_kd.engine.records import PACKAGED
     from twostage_kd.engine.training import device
     root, results = c.runs or CACHE.parent, c.results or PACKAGED
@@ -470,7 +545,7 @@ def study(c: StudyCommand) -> None:
     timer.daemon = True
     timer.start()
     try:
-        work_off(root, results)
+        hand_out(root, results, c.ray) if c.ray else work_off(root, results)
     except KeyboardInterrupt:
         if time.monotonic() < end:
             raise
@@ -504,27 +579,66 @@ def results(c: ResultsCommand) -> None:
     print(text_table(header, rows))
 
 # %% ../../nbs/app/cli.ipynb #69d714d7
+def check_words(argv: list[str]) -> None:
+    "Raise ValueError for an option without a value: an empty path would be the current directory."
+    for option, word in zip(["the command", *argv], argv):
+        if word == "" or (word.startswith("--") and word.endswith("=")):
+            raise ValueError(f"{word[:-1] or option} is empty: give a value, or leave it out.")
+
+def check_seed(command) -> None:
+    "Raise ValueError for a seed that leaves no room in 64 bits for those made from it."
+    seed = getattr(command, "seed", 0)
+    if abs(seed) >= 2**62:
+        raise ValueError(f"seed is {seed}: give a whole number between -2^62 and 2^62.")
+
 def perform(command) -> None:
     "Do what a parsed command says."
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not isinstance(command, TeacherCommand):
-        raise ValueError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: only `twostage-kd teacher` works in several processes; start this command without torchrun.")
+    check_seed(command)
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not isinstance(command, (RunCommand, TeacherCommand)):
+        raise ValueError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: only `twostage-kd run` and `teacher` work in several processes; start this command without torchrun.")
     if isinstance(command, TeacherCommand): train_only(command)
     elif isinstance(command, StudyCommand): study(command)
     elif isinstance(command, ResultsCommand): results(command)
-    else: show_results(pipeline(command) if isinstance(command, RunCommand) else command.directory)
+    else:
+        directory = pipeline(command) if isinstance(command, RunCommand) else command.directory
+        if int(os.environ.get("RANK", 0)) == 0: show_results(directory)
+
+class Terminated(KeyboardInterrupt):
+    "SIGTERM came, as when a machine is shut down."
+
+def terminate(number, frame):
+    "What SIGTERM does."
+    raise Terminated
+
+def in_a_sentence(error: OSError) -> str:
+    "The file, what is wrong with it and, if the disk is full, what to do."
+    if not error.filename:
+        return " ".join(str(error).split())
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    remedy = ": free some space, and the same command goes on" if full else ""
+    return f"{error.filename}: {error.strerror}{remedy}."
 
 def main(argv: list[str] | None = None) -> None:  # argv: words after twostage-kd; default: this process's
-    "The command `twostage-kd`. Ends with exit code 2 after bad input, 130 after an interrupt."
+    "The command `twostage-kd`. Exit codes: 2 bad input, 130 Ctrl-C, 143 SIGTERM."
     argv = sys.argv[1:] if argv is None else argv
-    command = tyro.extras.subcommand_cli_from_dict(dict(run=RunCommand, teacher=TeacherCommand, study=StudyCommand, results=ResultsCommand, report=ReportCommand), prog="twostage-kd", args=argv,
-                                                   description="Two-stage knowledge distillation, from images to a report.")
-    os.environ.setdefault("MPLBACKEND", "agg")
     def stop(code: int, sentence: str):
         print(f"twostage-kd: {sentence}", file=sys.stderr, flush=True)
         sys.exit(code)
+    try: check_words(argv)
+    except ValueError as error: stop(2, str(error))
+    command = tyro.extras.subcommand_cli_from_dict(dict(run=RunCommand, teacher=TeacherCommand, study=StudyCommand, results=ResultsCommand, report=ReportCommand), prog="twostage-kd", args=argv,
+                                                   description="Two-stage knowledge distillation, from images to a report.")
+    os.environ.setdefault("MPLBACKEND", "agg")
+    before = signal.signal(signal.SIGTERM, terminate)
+    again = f"the same command goes on from the last checkpoint: {shlex.join(['twostage-kd', *argv])}"
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *rest: print(f"twostage-kd: {message}", file=sys.stderr, flush=True)
         try: perform(command)
-        except KeyboardInterrupt: stop(130, f"stopped; the same command goes on from the last checkpoint: {shlex.join(['twostage-kd', *argv])}")
-        except OSError as error: stop(2, f"{error.filename}: {error.strerror}." if error.filename else " ".join(str(error).split()))
+        except Terminated: stop(143, f"terminated; {again}")
+        except KeyboardInterrupt: stop(130, f"stopped; {again}")
+        except OSError as error: stop(2, in_a_sentence(error))
         except ValueError as error: stop(2, " ".join(str(error).split()))
+        except RuntimeError as error:                             # of gloo or NCCL, whose other end is gone
+            if "WORLD_SIZE" not in os.environ or "peer" not in str(error): raise
+            stop(1, f"another process has ended; {again}.")
+        finally: signal.signal(signal.SIGTERM, before)

@@ -430,8 +430,9 @@ def answers_of(teacher, trial: Trial, parts: Parts, root: Path, where) -> Teache
     return cache
 
 # %% ../../nbs/app/trials.ipynb #6a7f7fbe
-COMPUTES = ("engine.randomness", "engine.scores", "engine.training", "data", "resnet", "teacher",
-            "crd", "alignment", "phase1", "phase2", "baselines")
+COMPUTES = ("engine.caches", "engine.processes", "engine.randomness", "engine.scores",
+            "engine.training", "data", "resnet", "teacher", "crd", "alignment", "phase1", "phase2",
+            "baselines")
 
 
 def code_digest(purpose: str = "confirm") -> str:   # of a trial

@@ -1,0 +1,112 @@
+"""Look at every page of a built site in chromium: `python .ci/site/check.py _site [--shots DIR]`.
+
+At 1280 and 390 px, light and dark: no error in the console, nothing loaded from elsewhere, nothing wider than the window, no
+formula left as source, every picture with an alternative text; each slider changes its picture. Needs playwright and Debian's
+chromium. Exit code 1 names what was found.
+"""
+import functools
+import http.server
+import os
+import re
+import sys
+import threading
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+SIZES = [(1280, "light"), (390, "light"), (1280, "dark")]
+LEFT = re.compile(r"\\(?:frac|mathrm|sum|lambda|tau|phi)\b|\$\$")
+WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+NAMELESS = "[...document.querySelectorAll('article img')].filter(i => !i.alt).length"
+PROSE = """[...document.querySelectorAll('article p, article li, article td')]
+    .filter(e => !e.closest('mjx-container')).map(e => {
+        const copy = e.cloneNode(true);
+        copy.querySelectorAll('code, pre, mjx-container').forEach(part => part.remove());
+        return copy.textContent}).join('\\n')"""
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A server that says nothing."""
+
+    def log_message(self, *args):
+        pass
+
+
+def serve(folder: Path) -> http.server.ThreadingHTTPServer:
+    """Serve a folder on a free port of this machine, in the background."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def move_sliders(page) -> list[str]:
+    """Move each slider to its end; what did not change."""
+    wrong = []
+    for k, figure in enumerate(page.locator("figure.frames").all(), 1):
+        frame, slider = figure.locator("div.frame"), figure.locator("input")
+        figure.scroll_into_view_if_needed()
+        before = frame.screenshot()
+        slider.evaluate("e => {e.value = e.max; e.dispatchEvent(new Event('input'))}")
+        if frame.screenshot() == before:
+            wrong.append(f"slider {k} moves nothing")
+    return wrong
+
+
+def wrong(message) -> bool:
+    """Whether a line of the console is an error that no response names."""
+    return message.type == "error" and "Failed to load resource" not in message.text
+
+
+def look(page, address: str, width: int, shot: Path | None) -> tuple[list[str], int]:
+    """What is wrong with a page at a width, and the number of its sliders."""
+    errors = []
+    page.on("console", lambda message: errors.append(message.text) if wrong(message) else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda r: None if r.url.startswith(("http://127.0.0.1", "data:")) else errors.append(f"asks {r.url}"))
+    page.on("response", lambda r: errors.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
+    page.set_default_timeout(180_000)  # ms; a busy machine is slow
+    page.goto(address, wait_until="load")
+    page.evaluate("window.MathJax && MathJax.startup ? MathJax.startup.promise : null")
+    if (wider := page.evaluate(WIDER)) > 0:
+        errors.append(f"{wider} px wider than the window")
+    if nameless := page.evaluate(NAMELESS):
+        errors.append(f"{nameless} pictures without alternative text")
+    if found := LEFT.search(page.evaluate(PROSE)):
+        errors.append(f"a formula is left as source: {found[0]}")
+    sliders = page.locator("figure.frames").count()
+    errors += move_sliders(page)
+    if shot:
+        page.screenshot(path=shot, full_page=True)
+    return errors, sliders
+
+
+def check(site: Path, shots: Path | None) -> int:
+    """Look at all pages; the number of findings."""
+    server = serve(site)
+    names = sorted(p.relative_to(site).as_posix() for p in site.rglob("*.html") if "_static" not in p.parts)
+    found = moved = 0
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for width, scheme in SIZES:
+            context = browser.new_context(viewport=dict(width=width, height=900), color_scheme=scheme)
+            for name in names:
+                page = context.new_page()
+                shot = shots and shots / f"{name.replace('/', '-').removesuffix('.html')}-{width}-{scheme}.png"
+                errors, sliders = look(page, f"http://127.0.0.1:{server.server_port}/{name}", width, shot)
+                page.close()
+                moved += sliders
+                found += len(errors)
+                for error in errors:
+                    print(f"{name}, {width} px, {scheme}: {error}", flush=True)
+            context.close()
+        browser.close()
+    print(f"{len(names)} pages at {len(SIZES)} sizes, {moved} sliders moved, {found} findings")
+    return found
+
+
+if __name__ == "__main__":
+    shots = Path(sys.argv[3]) if "--shots" in sys.argv else None
+    if shots:
+        shots.mkdir(parents=True, exist_ok=True)
+    sys.exit(1 if check(Path(sys.argv[1]).resolve(), shots) else 0)

@@ -1,0 +1,23 @@
+"""Sphinx's settings of the documentation site; `build.py` makes the pages that it reads."""
+project = "twostage_kd"
+author = "twostage_kd contributors"
+extensions = ["myst_nb"]
+exclude_patterns = ["extra"]
+nb_execution_mode = "off"  # the stored outputs are shown
+nb_merge_streams = True
+myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_dmath_allow_space = True
+myst_heading_anchors = 4
+html_theme = "furo"
+html_title = "twostage_kd"
+html_favicon = "static/favicon.svg"
+html_static_path = ["static"]
+html_extra_path = ["extra"]  # pictures that raw HTML names
+html_css_files = ["site.css"]
+html_js_files = ["frames.js"]
+html_copy_source = False
+html_show_sphinx = False
+mathjax_path = "mathjax/tex-mml-chtml.js"  # of our own: formulas need no network
+pygments_style = "friendly"
+pygments_dark_style = "monokai"
+suppress_warnings = ["mystnb.unknown_mime_type"]
