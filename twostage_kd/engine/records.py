@@ -134,8 +134,8 @@ class Record:
     finetune_epochs: int     # of fine-tuning; 0 for the other forms
     seed: int                # of teacher, student, order and views
     data: str
-    cue: str | None          # "patch" or "texture" in the student's images (lesson 11)
-    rho: float | None        # share of them that carry their own class's cue
+    cue: str | None          # "patch" or "texture" in its images and test sets (lesson 11)
+    rho: float | None        # share of the student's with their own class's cue; None: clean
     teacher_rho: float | None   # the same of the teacher's images; None: clean
     settings: dict = field(hash=False)      # of the first stage that differ from the method's
     views: int | None = None    # of each image; None: a new one in every epoch
@@ -146,6 +146,7 @@ class Record:
     peak_mb: float | None = None
     history: list = field(default_factory=list, hash=False)    # of both stages, by epoch
     features: dict = field(default_factory=dict, hash=False)   # alignment and probe, at the end
+    shortcut: dict = field(default_factory=dict, hash=False)   # lesson 11's measures, of 1
 
     date: str = ""
     device: str = ""
@@ -210,7 +211,7 @@ class Record:
         names = ("id", "training", "purpose", "exploratory", "pair", "method", "epochs",
                  "finetune_epochs", "seed", "data", "cue", "rho", "teacher_rho", "settings",
                  "validation", "test", "core_seconds", "peak_mb", "device", "precision",
-                 "threads", "commit", "code", "teacher_weights", "date")
+                 "threads", "commit", "code", "teacher_weights", "date", "shortcut")
         counted = float(self.right.mean()) if self.test is not None else None
         own = {name: getattr(self, name) for name in names}
         return own | dict(form=asdict(self.form), recounted=counted)
