@@ -12,7 +12,7 @@ __all__ = ['SETTINGS', 'AUTHORS_EPOCHS', 'Data', 'Recipe', 'Bank', 'Stem', 'CACH
            'Terminated', 'terminate', 'in_a_sentence', 'main']
 
 # %% ../../nbs/app/cli.ipynb #421f6879
-import base64, errno, html, io, json, os, shlex, signal, sys, time, warnings
+import base64, contextlib, errno, html, io, json, os, shlex, signal, sys, time, warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
@@ -332,9 +332,9 @@ def shares_done(c: RunCommand, settings, run, teacher_run) -> dict[str, float]:
     for name, (where, stage, epochs) in stages.items():
         finished = where.file(f"{stage}.safetensors").exists()
         done[name] = 1.0 if finished else min(1.0, len(where.history(stage)) / epochs)
-    digests = [""]                   # of an empty cache
-    if cache.exists():
-        digests = read_json(cache, "remove it", key=dict).get("digests") or digests
+    digests = [""]                   # of a cache that is not there, or is made anew
+    with contextlib.suppress(OSError, ValueError):
+        digests = read_json(cache, "it is made anew", digests=list)["digests"] or digests
     asked = sum(map(bool, digests)) / len(digests)
     done["teacher's answers"] = 1.0 if done["phase 1"] == 1 else asked
     return done

@@ -112,8 +112,8 @@ def join_cluster(address: str):   # -> the module ray; address: HOST:PORT, auto,
         here = dict(include_dashboard=False) if address == "local" else {}
         try:
             ray.init(address, **here)
-        except (ConnectionError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+        except Exception as error:   # ray has no class for this
+            reason = " ".join(str(error).split())
             raise ValueError(f"the Ray cluster {address} cannot be joined ({reason}): give "
                              "HOST:PORT, auto, or local.") from None
     return ray

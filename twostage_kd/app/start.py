@@ -21,4 +21,7 @@ def main() -> None:
         signal.signal(number, stop)
     from twostage_kd.app.cli import main as begin
     signal.signal(signal.SIGINT, signal.default_int_handler)   # from now on Ctrl-C goes to `begin`
-    begin()
+    try:
+        begin()
+    except KeyboardInterrupt:      # while the command's words are read
+        stop(signal.SIGINT)

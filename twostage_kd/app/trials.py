@@ -10,8 +10,8 @@ __all__ = ['TEACHER_EPOCHS', 'SOLVED', 'OURS', 'AUTHORS', 'RELEASED_FORMS', 'RAT
            'rivals', 'rows', 'shortcut_forms', 'shortcut_trial', 'asked_again', 'shortcut_rows', 'first_config',
            'crd_config', 'phase2_config', 'Parts', 'Aside', 'images_of', 'shortcut_parts', 'teacher_folder',
            'teacher_of', 'answers_folder', 'answers_of', 'code_digest', 'perform', 'phase2_forms', 'repaired_forms',
-           'perform_released', 'store', 'last_level', 'classified', 'peak_megabytes', 'forget_peak', 'Snapshots',
-           'finished', 'finished_trainings']
+           'perform_released', 'looked_at_only', 'store', 'last_level', 'classified', 'peak_megabytes', 'forget_peak',
+           'Snapshots', 'finished', 'finished_trainings']
 
 # %% ../../nbs/app/trials.ipynb #1385115b
 import ast
@@ -582,8 +582,19 @@ def perform_released(
     features = last_features(student, views, cache.views)
     held_out = last_features(student, Batches(parts.validation, device=where), 1)[0]
     curve, _ = adam_until(features, held_out, cache, data, phase2_config(trial, adam), run)
-    students[adam] = students[adam][0], students[adam][1] + curve
+    students[adam] = students[adam][0], students[adam][1] + looked_at_only(curve)
     return history, students
+
+
+def looked_at_only(curve: list[dict]) -> list[dict]:
+    "The epochs of Adam's curve that were looked at, each with the time since the one before."
+    out, spent = [], 0.0
+    for record in curve:
+        spent += record.get("core_seconds", 0)
+        if "whole_loss" in record:
+            out.append(record | dict(core_seconds=round(spent, 2)))
+            spent = 0.0
+    return out
 
 # %% ../../nbs/app/trials.ipynb #a0da8d8a
 def store(
