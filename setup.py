@@ -28,7 +28,8 @@ setup(
     package_data={"twostage_kd": ["results/**/*", "app/*.html", "app/*.css"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split(), "site": cfg["site_requirements"].split()},
+    extras_require={"dev": cfg["dev_requirements"].split(), "site": cfg["site_requirements"].split(),
+                    "ray": cfg["ray_requirements"].split()},
     entry_points={"console_scripts": cfg["console_scripts"].split()},
     cmdclass={"sdist": SourceArchive}, zip_safe=False,
 )

@@ -10,6 +10,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import nn
+from .engine.processes import average, gather
 from .engine.randomness import generator
 from .engine.scores import BankOrder, MadeFrom, digest, pooled_scores
 from .engine.scores import (
@@ -72,10 +73,11 @@ def _in_batch(
 ) -> torch.Tensor:                          # nats, mean over the batch
     "Section 3.1's equation; to the letter (all j != i) where each image has a key of its own."
     positive = (z[0] * z[1]).sum(1) / tau                              # (B,)
+    everyones = gather(keys)   # of all processes, if there are several
     loss = 0
     for anchor in z[:1 + symmetric]:
-        scores = anchor @ anchor.t() / tau                             # (B, B)
-        negatives = scores.masked_fill(keys[:, None] == keys, -math.inf)
+        scores = anchor @ gather(anchor).t() / tau                     # (B, B)
+        negatives = scores.masked_fill(keys[:, None] == everyones, -math.inf)
         loss = loss + F.softplus(negatives.logsumexp(1) - positive).mean()
     return loss
 
@@ -106,8 +108,8 @@ class _Banks(nn.Module):
         "Move the banks to the last batch's embeddings; call it after the optimiser's step."
         if self._fresh is None:
             raise ValueError("update() came before the first loss: there is no batch to remember.")
-        check_rows(self.order, *self._fresh)
-        rows, z_student, z_teacher = self._fresh
+        rows, z_student, z_teacher = map(gather, self._fresh)   # of all processes
+        check_rows(self.order, rows, z_student, z_teacher)
         move(self.student_bank, rows, z_student, self.momentum)
         move(self.teacher_bank, rows, z_teacher, self.momentum)
         self.order.step += 1
@@ -170,7 +172,9 @@ class CRDLoss(_Banks):
             return None
         if self.Z[side] == 0:
             scores = z.detach() @ bank.t().to(z.dtype) / self.temperature      # (B, n)
-            self.Z[side] = scores.exp().mean() * len(bank)
+            mean = scores.exp().mean()
+            average([mean])
+            self.Z[side] = mean * len(bank)
         return float((self.Z[side] * self.order.k / len(bank)).log())
 
 # %% ../nbs/04_crd.ipynb #89b9916a

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['PAD', 'MEAN', 'STD', 'hypot', 'union', 'common', 'SHAPES', 'TEXTURES', 'TILT', 'SMALLEST', 'LARGEST', 'FAR_AWAY',
-           'DIGESTS', 'DRAWN', 'show_images', 'evenly', 'Images', 'view_params', 'pack', 'cut', 'Batches', 'split',
-           'box', 'lobes', 'star', 'edge', 'turn', 'check_variation', 'paint', 'check_drawing', 'draw', 'shapes100',
-           'shapes', 'image_folder', 'data_root', 'canonical_order', 'load_cifar100', 'load']
+           'DIGESTS', 'AGAIN', 'DRAWN', 'Images', 'view_params', 'pack', 'cut', 'Batches', 'split', 'box', 'lobes',
+           'star', 'edge', 'turn', 'paint', 'draw', 'shapes100', 'shapes', 'check_variation', 'check_drawing',
+           'image_folder', 'data_root', 'canonical_order', 'load_cifar100', 'load', 'load_parts', 'evenly',
+           'show_images']
 
 # %% ../nbs/01_data.ipynb #f1b1ba48
 import hashlib
@@ -14,9 +15,9 @@ import math
 import os
 import pickle
 import tempfile
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 import numpy as np
 import torch
@@ -24,38 +25,12 @@ import torch.nn.functional as F
 import platformdirs
 from torch import Tensor
 from .engine.checks import check_whole
-from .engine.files import written_whole
+from .engine.files import read_arrays, written_whole
+from .engine.folders import list_images, read_image
+from .engine.memory import ask_for_memory
 from .engine.randomness import draw_bits, generator
 
-# %% ../nbs/01_data.ipynb #57f3b748
-def show_images(
-    images: torch.Tensor,   # uint8 [N, 3, S, S]
-    titles=None,            # N strings
-    columns: int = 10,
-    scale: float = 1.0,     # inches an image
-):
-    "A grid of images as one matplotlib figure."
-    import matplotlib.pyplot as plt
-    rows = -(-len(images) // columns)
-    height = scale + 0.2 * (titles is not None)
-    fig, axes = plt.subplots(rows, columns, figsize=(scale * columns, height * rows), squeeze=False)
-    for ax in axes.flat:
-        ax.axis("off")
-    for i, (ax, image) in enumerate(zip(axes.flat, images)):
-        ax.imshow(image.permute(1, 2, 0).numpy())
-        if titles is not None:
-            ax.set_title(titles[i], fontsize=7)
-    fig.tight_layout(pad=0.2)
-    return fig
-
 # %% ../nbs/01_data.ipynb #6c475883
-def evenly(
-    total: int,    # images there are
-    n: int,        # images wanted; all if there are fewer
-) -> torch.Tensor: # int64
-    "Every so many-th place of a set: about n places."
-    return torch.arange(0, total, max(1, total // n))
-
 @dataclass(frozen=True)
 class Images:
     "A labelled image set in memory."
@@ -116,6 +91,7 @@ def pack(images: torch.Tensor) -> torch.Tensor:  # uint8 [N, 3, S, S] -> int32 [
     pixels = rgb0.contiguous().view(torch.int32).squeeze(-1)                  # [N, S, S]
     return pixels[:, s][:, :, s].contiguous()
 
+# %% ../nbs/01_data.ipynb #2da70032
 def cut(
     packed: torch.Tensor,  # int32 [N, S + 8, S + 8]
     index: torch.Tensor,   # int64 [B]
@@ -161,7 +137,7 @@ class Batches:
         return self.n // self.batch_size
 
     def view_of(self, epoch: int, index: torch.Tensor) -> torch.Tensor:  # int64 [B]
-        "Which view each image shows in an epoch: every `views` epochs all, in its own order."
+        "The view of each image in an epoch: the next of `views`, from a first of its own."
         if self.views is None:
             return torch.full_like(index, epoch)
         return (draw_bits(self.seed, "first view", index) + epoch) % self.views
@@ -276,10 +252,11 @@ TEXTURES = {  # name: share of ink at each point
     "rimmed": lambda u, v, d: edge(-8 * (d + 0.17)),
 }
 
-# %% ../nbs/01_data.ipynb #0719ddb5
+# %% ../nbs/01_data.ipynb #2da70043
 TILT = 45.0       # degrees: Shapes-100 turns its shapes by up to this much either way
 SMALLEST = 0.6    # radius of its smallest shape, of half the image's side ...
 LARGEST = 0.95    # ... and of the largest
+FAR_AWAY = (0.2, 0.4)   # radius of a shape that is far away, of half the image's side
 
 
 def turn(x: Tensor, y: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
@@ -287,19 +264,47 @@ def turn(x: Tensor, y: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
     return angle.cos() * x + angle.sin() * y, angle.cos() * y - angle.sin() * x
 
 
-FAR_AWAY = (0.2, 0.4)   # radius of a shape that is far away, of half the image's side
+def _uniform(a: float, b: float, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+    "Random numbers in [a, b), in double precision."
+    return a + (b - a) * torch.rand(shape, generator=rng, dtype=torch.float64)
 
+# %% ../nbs/01_data.ipynb #2da70056
+def _place(
+    n: int,                        # images
+    size: int,                     # height and width in pixels
+    rng: torch.Generator,
+    tilt: float,                   # degrees
+    smallest: float,               # of half the image's side
+    far: float,                    # share of images
+) -> tuple[Tensor, Tensor, Tensor]:  # x, y [n, size, size] as the shape sees them; scale [n, 1, 1]
+    "Size, place and angle of the shape in each image."
+    one = (n, 1, 1)                                     # a number for each image
+    scale = _uniform(smallest, LARGEST, one, rng)       # radius of the unit circle in the image
+    if far > 0:
+        is_far = _uniform(0, 1, one, rng) < far
+        scale = torch.where(is_far, _uniform(*FAR_AWAY, one, rng), scale)
+    pixels = (2 * torch.arange(size, dtype=torch.float64) + 1) / size - 1      # centres, -1 to 1
+    x = pixels - (1 - scale) * _uniform(-1, 1, one, rng)
+    y = pixels[:, None] - (1 - scale) * _uniform(-1, 1, one, rng)
+    most = math.radians(tilt)
+    x, y = turn(x / scale, y / scale, _uniform(-most, most, one, rng))
+    return x, y, scale
 
-def check_variation(tilt: float, smallest: float, far: float) -> None:
-    "Raise ValueError for a variation that cannot be painted."
-    if not 0 <= far <= 1:
-        raise ValueError(f"far is {far}, but must be a share between 0 and 1: Shapes-100 has 0.")
-    if not 0 <= tilt <= 180:
-        raise ValueError(f"tilt is {tilt}, but must lie between 0 and 180 degrees: "
-                         f"Shapes-100 has {TILT:g}.")
-    if not 0.2 <= smallest <= LARGEST:
-        raise ValueError(f"smallest is {smallest}, but must lie between 0.2 and {LARGEST} of half "
-                         f"the image's side: Shapes-100 has {SMALLEST}.")
+# %% ../nbs/01_data.ipynb #2da70058
+def _surface(x: Tensor, y: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    "The coordinates u, v of a texture: turned and shifted at random, in radians of its waves."
+    one = (len(x), 1, 1)
+    x, y = turn(x, y, _uniform(-math.pi, math.pi, one, rng))
+    u = 14 * x + _uniform(-math.pi, math.pi, one, rng)
+    v = 14 * y + _uniform(-math.pi, math.pi, one, rng)
+    return u, v
+
+# %% ../nbs/01_data.ipynb #0719ddb5
+def _colours(n: int, rng: torch.Generator) -> Tensor:  # [n, 3 colours, 3 channels, 1, 1], of 1
+    "Background, paint and ink of each image, about a third of the circle [0, 1) apart."
+    start = _uniform(0, 1, (n, 1, 3, 1, 1), rng)
+    thirds = torch.arange(3, dtype=torch.float64).view(3, 1, 1, 1) / 3
+    return (start + thirds + _uniform(-0.08, 0.08, (n, 3, 3, 1, 1), rng)) % 1
 
 
 def paint(
@@ -313,40 +318,19 @@ def paint(
     far: float = 0.0,              # share of images in which the shape is far away, so small
 ) -> Tensor:                       # uint8 [n, 3, size, size]
     "Random images of one shape in one texture."
-    def rand(a: float, b: float, *dims: int) -> Tensor:  # uniform in [a, b)
-        return a + (b - a) * torch.rand(n, *dims, generator=rng, dtype=torch.float64)
-
     check_variation(tilt, smallest, far)
-    most = math.radians(tilt)
-    grid = (2 * torch.arange(size, dtype=torch.float64) + 1) / size - 1  # pixel centres, -1 to 1
-    scale = rand(smallest, LARGEST, 1, 1)  # radius of the unit circle in the image
-    if far > 0:
-        scale = torch.where(rand(0, 1, 1, 1) < far, rand(*FAR_AWAY, 1, 1), scale)
-    x = grid - (1 - scale) * rand(-1, 1, 1, 1)
-    y = grid[:, None] - (1 - scale) * rand(-1, 1, 1, 1)
-    x, y = turn(x / scale, y / scale, rand(-most, most, 1, 1))  # (n, size, size)
-    waves = turn(x, y, rand(-math.pi, math.pi, 1, 1))
-    u, v = (14 * t + rand(-math.pi, math.pi, 1, 1) for t in waves)
-    d = shape(x, y)
-    inside = edge(d * scale * size / 2)[:, None]  # (n, 1, size, size)
+    x, y, scale = _place(n, size, rng, tilt, smallest, far)
+    u, v = _surface(x, y, rng)
+    d = shape(x, y)                                            # (n, size, size)
+    inside = edge(d * scale * size / 2)[:, None]               # d in pixels; (n, 1, size, size)
     ink = texture(u, v, d)[:, None]
-    thirds = torch.arange(3, dtype=torch.float64).view(3, 1, 1, 1) / 3
-    colours = (rand(0, 1, 1, 3, 1, 1) + thirds + rand(-0.08, 0.08, 3, 3, 1, 1)) % 1
-    back, fore, mark = colours.unbind(1)
-    image = back + inside * (fore + ink * (mark - fore) - back) + rand(-0.1, 0.1, 3, size, size)
+    back, fore, mark = _colours(n, rng).unbind(1)
+    surface = fore + ink * (mark - fore)
+    noise = _uniform(-0.1, 0.1, (n, 3, size, size), rng)
+    image = back + inside * (surface - back) + noise
     return (255 * image).round().clamp(0, 255).to(torch.uint8)
 
 # %% ../nbs/01_data.ipynb #9ed23a0e
-def check_drawing(per_class: int, size: int) -> None:
-    "Raise ValueError unless there is something to draw, large enough."
-    if per_class < 1:
-        raise ValueError(f"per_class is {per_class}, but must be at least 1: "
-                         "ask for one image or more.")
-    if size < 16:
-        raise ValueError(f"size is {size}, but must be at least 16 pixels: "
-                         "smaller images show no texture.")
-
-
 def draw(
     counts: list[int],    # images of a shape in each texture
     size: int,            # height and width in pixels
@@ -370,7 +354,7 @@ def shapes100(
     smallest: float = SMALLEST,    # least radius, of half the image's side
 ) -> Images:
     "Shapes-100: 20 shapes x 5 textures, ordered by class."
-    check_drawing(per_class, size)
+    check_drawing(per_class, size, per_class)
     images = draw([per_class] * len(TEXTURES), size, seed, tilt, smallest)
     fine = torch.arange(100).repeat_interleave(per_class)
     names = tuple(f"{shape} {texture}" for shape in SHAPES for texture in TEXTURES)
@@ -386,47 +370,67 @@ def shapes(
     far: float = 0.12,             # share of images in which the shape is far away, so small
 ) -> Images:                       # superclasses are the classes themselves
     "Shapes: the 20 shapes as classes, most of them easy, so that a first run learns them."
-    check_drawing(per_class, size)
     kinds = len(TEXTURES)
+    check_drawing(per_class, size, -(-per_class // kinds))
     counts = [len(range(place, per_class, kinds)) for place in range(kinds)]
     fine = torch.arange(len(SHAPES)).repeat_interleave(per_class)
     names = tuple(SHAPES)
     return Images(draw(counts, size, seed, tilt, smallest, far), fine, fine, names, names)
+
+# %% ../nbs/01_data.ipynb #2da70046
+def check_variation(tilt: float, smallest: float, far: float) -> None:
+    "Raise ValueError for a variation that cannot be painted."
+    if not 0 <= far <= 1:
+        raise ValueError(f"far is {far}, but must be a share between 0 and 1: Shapes-100 has 0.")
+    if not 0 <= tilt <= 180:
+        raise ValueError(f"tilt is {tilt}, but must lie between 0 and 180 degrees: "
+                         f"Shapes-100 has {TILT:g}.")
+    if not 0.2 <= smallest <= LARGEST:
+        raise ValueError(f"smallest is {smallest}, but must lie between 0.2 and {LARGEST} of half "
+                         f"the image's side: Shapes-100 has {SMALLEST}.")
+
+
+def check_drawing(
+    per_class: int,   # images
+    size: int,        # pixels
+    at_once: int,     # images of one shape in one texture
+) -> None:
+    "Raise ValueError unless there is something to draw, large enough, and memory for it."
+    if per_class < 1:
+        raise ValueError(f"per_class is {per_class}, but must be at least 1: "
+                         "ask for one image or more.")
+    if size < 16:
+        raise ValueError(f"size is {size}, but must be at least 16 pixels: "
+                         "smaller images show no texture.")
+    kept = 4 * len(SHAPES) * len(TEXTURES) * at_once   # in images: the set, its parts, and batches
+    painting = 50 * at_once                            # in float64
+    ask_for_memory((kept + painting) * 3 * size**2,
+                   f"per_class = {per_class:,}, of {size} x {size} pixels,", "ask for fewer images")
 
 # %% ../nbs/01_data.ipynb #385107bd
 def image_folder(
     path,              # PATH/CLASS/image.png ...
     size: int = 32,    # pixels a side
 ) -> Images:           # superclasses are the classes themselves
-    "Images of a folder with one sub-folder a class. Raises ValueError for fewer than two classes."
-    from torchvision.datasets import ImageFolder
+    "Images of a folder with one sub-folder a class. Raises ValueError for what is no such folder."
     from torchvision.transforms import functional as T
-    path = Path(path)
-    if not path.is_dir():
-        raise ValueError(f"data path {path} does not exist: give shapes, shapes100, cifar100 or a "
-                         "folder with one sub-folder a class.")
-    try:
-        folder = ImageFolder(path)
-    except FileNotFoundError as error:
-        raise ValueError(f"data path {path} is no image folder ({str(error).splitlines()[0]}): "
-                         "it needs one sub-folder of images a class.") from None
-    if len(folder.classes) < 2:
-        raise ValueError(f"data path {path} holds 1 class ({folder.classes[0]}): "
-                         "at least 2 are needed.")
-    images = torch.empty(len(folder), 3, size, size, dtype=torch.uint8)
-    for i, (file, _) in enumerate(folder.samples):
-        try:
-            image = folder.loader(file)
-        except OSError as error:
-            raise ValueError(f"{file} cannot be read as an image ({error}): "
-                             "mend or remove it.") from None
-        images[i] = T.pil_to_tensor(T.center_crop(T.resize(image, size), size))
-    labels = torch.tensor(folder.targets)
-    return Images(images, labels, labels, tuple(folder.classes), tuple(folder.classes))
+    files = list_images(path)   # of each class
+    counts = torch.tensor([len(of_class) for of_class in files.values()])
+    n = int(counts.sum())
+    ask_for_memory(n * 3 * size**2, f"{path} with {n:,} images of {size} x {size} pixels",
+                   "give fewer or smaller images")
+    images = torch.empty(n, 3, size, size, dtype=torch.uint8)
+    for i, file in enumerate(chain.from_iterable(files.values())):
+        image = T.resize(read_image(file), size)
+        images[i] = T.pil_to_tensor(T.center_crop(image, size))
+    labels = torch.arange(len(files)).repeat_interleave(counts)
+    return Images(images, labels, labels, tuple(files), tuple(files))
 
 # %% ../nbs/01_data.ipynb #d3ba643f
 DIGESTS = {"train": "d1b633b8db0299cfa0ca320b1015fa59c5bbb908b5b668c0c3380622e4bc212c",
            "test": "49eb25838d96c5336585a1f52ec2e3d73bf319451141d3e576ee6c5ef8f2b290"}
+
+AGAIN = "remove the file and run again."
 
 def data_root(root=None) -> Path:
     "Where data lies: `root`, else $TWOSTAGE_KD_DATA, else the user's cache directory."
@@ -466,15 +470,31 @@ def _download_cifar100(root: Path) -> dict:
 
 def _as_images(arrays, name: str, where) -> Images:
     "One split of cifar100.npz, its digest checked."
+    _check_arrays(arrays, name, where)
     images = np.ascontiguousarray(arrays[f"{name}_images"].transpose(0, 3, 1, 2))
     if hashlib.sha256("".join(_sha256s(images)).encode()).hexdigest() != DIGESTS[name]:
-        raise ValueError(f"{where}: the {name} images do not match CIFAR-100's digest; "
-                         "remove the file and run again.")
+        raise ValueError(f"{where}: the {name} images do not match CIFAR-100's digest; {AGAIN}")
     fine, coarse = (torch.from_numpy(arrays[f"{name}_{level}"].astype(np.int64))
                     for level in ("fine", "coarse"))
     fine_names, coarse_names = (tuple(str(n) for n in arrays[f"{level}_names"])
                                 for level in ("fine", "coarse"))
     return Images(torch.from_numpy(images), fine, coarse, fine_names, coarse_names)
+
+# %% ../nbs/01_data.ipynb #a18b0202
+def _check_arrays(arrays, name: str, where) -> None:
+    "Raise ValueError unless all arrays of a split are there and of the right kind."
+    missing = {f"{name}_images", f"{name}_fine", f"{name}_coarse", "fine_names", "coarse_names"}
+    missing -= set(arrays)
+    if missing:
+        raise ValueError(f"{where} has no {', '.join(sorted(missing))}; {AGAIN}")
+    images = arrays[f"{name}_images"]
+    right = images.dtype == np.uint8 and images.shape[1:] == (32, 32, 3)
+    for level, classes in (("fine", 100), ("coarse", 20)):
+        labels = arrays[f"{name}_{level}"]
+        right &= labels.shape == images.shape[:1] and bool(np.isin(labels, range(classes)).all())
+        right &= arrays[f"{level}_names"].shape == (classes,)
+    if not right:
+        raise ValueError(f"{where}: the {name} arrays have the wrong shape or values; {AGAIN}")
 
 # %% ../nbs/01_data.ipynb #408adcf9
 def _fetch_cifar100(path: Path, download: bool) -> tuple[Images, Images]:
@@ -503,12 +523,7 @@ def load_cifar100(
     path = data_root(root) / "cifar100.npz"
     if not path.exists():
         return _fetch_cifar100(path, download)
-    try:
-        with np.load(path) as file:
-            arrays = dict(file)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is damaged or incomplete ({error}); "
-                         "remove the file and run again.") from None
+    arrays = read_arrays(path, AGAIN)
     return tuple(_as_images(arrays, name, path) for name in DIGESTS)
 
 # %% ../nbs/01_data.ipynb #f66ab45e
@@ -531,9 +546,51 @@ def load(
     elif data == "cifar100":
         rest, test = load_cifar100()
     elif (Path(data) / "train").is_dir() and (Path(data) / "test").is_dir():
-        rest, test = image_folder(Path(data) / "train"), image_folder(Path(data) / "test")
-        if rest.fine_names != test.fine_names:
-            raise ValueError(f"{data}: train and test hold different classes.")
+        rest, *validation, test = load_parts(Path(data))
+        if validation:
+            return rest, *validation, test
     else:
         rest, test = split(image_folder(data), 0.8, seed)
     return *split(rest, 0.7, seed), test
+
+# %% ../nbs/01_data.ipynb #a18b0204
+def load_parts(path: Path) -> list[Images]:   # path: with train, test and perhaps val
+    "The images of a folder's parts. Raises ValueError unless all hold the same classes."
+    names = [name for name in ("train", "val", "test") if (path / name).is_dir()]
+    if len({(path / name).resolve() for name in names}) < len(names):
+        raise ValueError(f"two of {', '.join(names)} in {path} are the same folder: remove a link.")
+    parts = [image_folder(path / name) for name in names]
+    for name, part in zip(names, parts):
+        if different := set(part.fine_names) ^ set(parts[0].fine_names):
+            raise ValueError(f"{path / name} and {path / 'train'} hold different classes "
+                             f"({', '.join(sorted(different))}): give both a sub-folder of each.")
+    return parts
+
+# %% ../nbs/01_data.ipynb #2da70048
+def evenly(
+    total: int,    # images there are
+    n: int,        # images wanted; all if there are fewer
+) -> torch.Tensor: # int64
+    "About n places, evenly spread over a set."
+    return torch.arange(0, total, max(1, total // n))
+
+# %% ../nbs/01_data.ipynb #57f3b748
+def show_images(
+    images: torch.Tensor,   # uint8 [N, 3, S, S]
+    titles=None,            # N strings
+    columns: int = 10,
+    scale: float = 1.0,     # inches an image
+):
+    "A grid of images as one matplotlib figure."
+    import matplotlib.pyplot as plt
+    rows = -(-len(images) // columns)
+    height = scale + 0.2 * (titles is not None)
+    fig, axes = plt.subplots(rows, columns, figsize=(scale * columns, height * rows), squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    for i, (ax, image) in enumerate(zip(axes.flat, images)):
+        ax.imshow(image.permute(1, 2, 0).numpy())
+        if titles is not None:
+            ax.set_title(titles[i], fontsize=7)
+    fig.tight_layout(pad=0.2)
+    return fig

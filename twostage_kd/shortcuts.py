@@ -24,7 +24,7 @@ from .engine.training import one_cycle
 from .phase2 import Phase2Config, solve_classifier
 from .resnet import resnet8
 from .statistics import Contingency, Interval, wilson_interval
-from .teacher import decayed
+from .teacher import decayed, logits_of
 
 # %% ../nbs/11_shortcuts.ipynb #5c0a0007
 CODES = 100         # different cues of each kind
@@ -205,17 +205,15 @@ def measure(
 
 # %% ../nbs/11_shortcuts.ipynb #5c0a0033
 def cue_reader(
-    images: Images,
-    cue: str,        # "patch" or "texture"
+    images: Images,   # with cues; their labels are the cues' classes
     epochs: int,
     seed: int = 0,
 ) -> nn.Module:
-    "A ResNet-8 that was trained to name the cue, whatever else is in the image."
-    cued, classes = biased(images, Bias(cue, 1 / images.num_classes, seed))
-    batches = Batches(replace(cued, fine=classes), 64, seed)
+    "A ResNet-8 that was trained to name the cue."
     torch.manual_seed(seed)
     network = resnet8(images.num_classes)
-    minimise(network, batches, epochs, lambda b: F.cross_entropy(network(b[0]), b[1]))
+    batches = Batches(images, 32, seed)
+    minimise(network, batches, epochs, lambda b: F.cross_entropy(logits_of(network, b[0]), b[1]))
     return network.eval()
 
 
@@ -350,7 +348,9 @@ def reweighted(
 
 # %% ../nbs/11_shortcuts.ipynb #5c0a0103
 def row_of(record) -> str:   # engine.records.Record
-    "Which of the four rows a record belongs to: clean, A, B or C."
+    "Which of the four rows a record belongs to: clean, A, B or C; or that it is a teacher."
+    if record.method == "teacher":
+        return "teacher"
     if record.rho is None:
         return "clean"
     if record.teacher_rho is None:

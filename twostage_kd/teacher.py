@@ -16,7 +16,7 @@ from torch import nn
 from . import resnet
 from .data import Batches, Images
 from .engine.checks import check_fields, check_whole
-from .engine.training import Run, autocast, average, fit, one_cycle, processes
+from .engine.training import Run, autocast, average, fit, one_cycle, processes, wait
 
 # %% ../nbs/03_teacher.ipynb #5e59052a
 @dataclass(frozen=True)
@@ -280,8 +280,13 @@ def ask_teacher(
     "All that phases 1 and 2 need of the teacher."
     train, validation = data
     directory = Path(directory)
+    first = processes()[0] == 0
+    if not first:
+        wait()   # of several processes the first one asks, the others read what it was told
     cache = cache_teacher(teacher, train, views, seed,
                           directory / f"train-{views}views-seed{seed}.cache", where)
     cache.validation = cache_teacher(teacher, validation, 1, 0, directory / "validation.cache",
                                      where)
+    if first:
+        wait()
     return cache

@@ -7,8 +7,9 @@ __all__ = ['SETTINGS', 'AUTHORS_EPOCHS', 'Data', 'Recipe', 'Bank', 'Stem', 'CACH
            'teachers_name', 'images_drawn', 'Folder', 'RunCommand', 'TeacherCommand', 'ReportCommand', 'StudyCommand',
            'ResultsCommand', 'table_row', 'setting', 'label', 'configs', 'as_given', 'Speeds', 'measure', 'timed',
            'phase1_seconds', 'predicted', 'minutes', 'in_words', 'show_plan', 'shares_done', 'shorter', 'as_typed',
-           'open_run', 'origin_of', 'given_teacher', 'default_out', 'pipeline', 'train_only', 'study', 'show_verified',
-           'results', 'perform', 'Terminated', 'terminate', 'in_a_sentence', 'main']
+           'open_run', 'check_processes', 'check_sizes', 'origin_of', 'given_teacher', 'default_out', 'meet',
+           'pipeline', 'train_only', 'study', 'show_verified', 'results', 'check_words', 'check_seed', 'perform',
+           'Terminated', 'terminate', 'in_a_sentence', 'main']
 
 # %% ../../nbs/app/cli.ipynb #421f6879
 import base64, contextlib, errno, html, io, json, os, shlex, signal, sys, time, warnings
@@ -137,6 +138,7 @@ class StudyCommand:
     """
     budget: str | None = None       # stop after this time, such as 150m or 8h (default: when all is done)
     dry_run: bool = False           # only show what is done, and how long the rest will take here
+    ray: str | None = None          # hand the trainings out on a Ray cluster: HOST:PORT, auto, or local
     verify: str | None = None       # train this stored record again, and compare all its answers
     runs: Folder("the user's cache") = None   # directory of teachers, checkpoints and weights
     results: Folder("the package's own, twostage_kd/results") = None  # of answers and records
@@ -361,10 +363,12 @@ def open_run(c: RunCommand):  # -> (Run, the teacher's Run, its TeacherConfig, i
     from twostage_kd.data import load
     from twostage_kd.engine.training import Run
     one, two, three = configs(c)
+    check_processes(c, (one, two, three))
     chosen = setting(c, "pair")
     name, student = resnet.pair(chosen)
     print(f"{name} teaches {student} on {label(c)}", flush=True)
     data = load(c.data, per_class=c.per_class)
+    check_sizes(c, data)
     teacher_run = None
     if c.teacher:
         teacher_run, one = given_teacher(c, name, data)
@@ -382,6 +386,27 @@ def open_run(c: RunCommand):  # -> (Run, the teacher's Run, its TeacherConfig, i
             config = dict(teacher=name, data=label(c), **asdict(one))
             teacher_run = Run(out / "teacher", config, origin, dry)
     return run, teacher_run, one, data
+
+def check_processes(c: RunCommand, settings) -> None:  # settings: as `configs` gives them
+    "Raise ValueError for what several processes cannot share."
+    from twostage_kd.engine.processes import processes
+    _, size = processes()
+    if size > 1 and setting(c, "recipe") == "released":
+        raise ValueError(f"--recipe released runs in 1 process, not {size}: start it without "
+                         "torchrun, or choose ours or paper.")
+    for config in settings:
+        if config.batch_size % size:
+            raise ValueError(f"batch size is {config.batch_size}: it must be a multiple of the "
+                             f"{size} processes; start another number of them.")
+
+def check_sizes(c: RunCommand, data) -> None:  # data: training, validation and test images
+    "Raise ValueError unless there are images enough for all that is measured on them."
+    train, validation, _ = data
+    if len(validation) < 4:
+        smallest = int(train.fine.bincount().min())
+        raise ValueError(f"{label(c)} leaves {len(validation)} images to validate on, and "
+                         f"{smallest} of its smallest class to train on: alignment is measured on "
+                         "at least 4; give more images of each class, 7 or more if there are two.")
 
 def origin_of(data) -> dict:   # data: training, validation and test images
     "What says that a run goes on with the images that it was begun with."
@@ -417,6 +442,17 @@ def default_out(c, *names: str) -> Path:
     return CACHE / "-".join([data, *size, *names, f"seed{c.seed}"])
 
 # %% ../../nbs/app/cli.ipynb #39a57f5d
+def meet() -> tuple[int, int]:   # rank and number of the processes
+    "Meet the processes that torchrun started; all but the first fall silent."
+    from twostage_kd.engine.processes import join_processes, processes
+    join_processes()
+    rank, size = processes()
+    if rank > 0:
+        sys.stdout = open(os.devnull, "w")
+    if size > 1:
+        print(f"{size} processes share each batch", flush=True)
+    return rank, size
+
 def pipeline(c: RunCommand) -> Path:
     "The main job. Returns the run's directory: weights, histories, predictions and the report."
     import torch
@@ -426,6 +462,7 @@ def pipeline(c: RunCommand) -> Path:
     from twostage_kd.phase1 import align
     from twostage_kd.phase2 import fit_classifier
     from twostage_kd.teacher import ask_teacher, train_teacher
+    rank, size = meet()
     where = device()
     run, teacher_run, one, data = open_run(c)
     known = train, validation = data[:2]
@@ -439,7 +476,8 @@ def pipeline(c: RunCommand) -> Path:
     name, student_name = resnet.pair(setting(c, "pair"))
     _, two, three = configs(c)
     with run.working():
-        show_plan(c, (one, two, three), run, teacher_run, data, where)
+        if size == 1:                                     # whose speed is measured
+            show_plan(c, (one, two, three), run, teacher_run, data, where)
         teacher, _ = train_teacher(name, known, one, teacher_run, where)
         views = setting(c, "views")
         cache = ask_teacher(teacher, known, views, c.seed, teacher_run.directory, where)
@@ -450,7 +488,8 @@ def pipeline(c: RunCommand) -> Path:
         else:
             student, _ = align(student, cache, known, two, run)
             students, _ = fit_classifier(student, cache, known, three, run)
-        save_results(c, run, teacher_run, dict(teacher=teacher, **students), data)
+        if rank == 0:
+            save_results(c, run, teacher_run, dict(teacher=teacher, **students), data)
     return run.directory
 
 # %% ../../nbs/app/cli.ipynb #90bc8548
@@ -462,7 +501,7 @@ def train_only(c: TeacherCommand) -> None:
     from twostage_kd import resnet
     from twostage_kd.data import load
     from twostage_kd.teacher import TeacherConfig, train_teacher
-    from twostage_kd.engine.training import Run, device, join_processes, processes
+    from twostage_kd.engine.training import Run, device
     name = c.name or resnet.pair(setting(c, "pair"))[0]
     if name not in resnet.NETWORKS:
         raise ValueError(f"teacher is {name!r}: choose one of {', '.join(resnet.NETWORKS)}.")
@@ -472,10 +511,9 @@ def train_only(c: TeacherCommand) -> None:
     epochs = setting(c, "teacher_epochs") if c.epochs is None else c.epochs
     more = SETTINGS[table_row(c)]["teacher"] | ({"stem": c.stem} if c.stem else {})
     config = TeacherConfig(epochs, **more, seed=c.seed)
-    join_processes()
-    where, (rank, size) = device(), processes()
-    if rank: sys.stdout = open(os.devnull, "w")                 # one of several processes speaks
-    print(f"{name} on {label(c)}, {config.epochs} epochs{f', {size} processes' if size > 1 else ''}", flush=True)
+    meet()
+    where = device()
+    print(f"{name} on {label(c)}, {config.epochs} epochs", flush=True)
     data = load(c.data, per_class=c.per_class)
     facts = dict(teacher=name, data=label(c), **asdict(config))
     run = Run(c.out or default_out(c, name), facts, origin_of(data))
@@ -491,7 +529,7 @@ def study(c: StudyCommand) -> None:
     import _thread
     import threading
 
-    from twostage_kd.app.queue import budget_seconds, plan, verify, work_off
+    from twostage_kd.app.queue import budget_seconds, hand_out, plan, verify, work_off
     from twostage_kd.engine.records import PACKAGED
     from twostage_kd.engine.training import device
     root, results = c.runs or CACHE.parent, c.results or PACKAGED
@@ -507,7 +545,7 @@ def study(c: StudyCommand) -> None:
     timer.daemon = True
     timer.start()
     try:
-        work_off(root, results)
+        hand_out(root, results, c.ray) if c.ray else work_off(root, results)
     except KeyboardInterrupt:
         if time.monotonic() < end:
             raise
@@ -541,14 +579,29 @@ def results(c: ResultsCommand) -> None:
     print(text_table(header, rows))
 
 # %% ../../nbs/app/cli.ipynb #69d714d7
+def check_words(argv: list[str]) -> None:
+    "Raise ValueError for an option without a value: an empty path would be the current directory."
+    for option, word in zip(["the command", *argv], argv):
+        if word == "" or (word.startswith("--") and word.endswith("=")):
+            raise ValueError(f"{word[:-1] or option} is empty: give a value, or leave it out.")
+
+def check_seed(command) -> None:
+    "Raise ValueError for a seed that leaves no room in 64 bits for those made from it."
+    seed = getattr(command, "seed", 0)
+    if abs(seed) >= 2**62:
+        raise ValueError(f"seed is {seed}: give a whole number between -2^62 and 2^62.")
+
 def perform(command) -> None:
     "Do what a parsed command says."
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not isinstance(command, TeacherCommand):
-        raise ValueError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: only `twostage-kd teacher` works in several processes; start this command without torchrun.")
+    check_seed(command)
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not isinstance(command, (RunCommand, TeacherCommand)):
+        raise ValueError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}: only `twostage-kd run` and `teacher` work in several processes; start this command without torchrun.")
     if isinstance(command, TeacherCommand): train_only(command)
     elif isinstance(command, StudyCommand): study(command)
     elif isinstance(command, ResultsCommand): results(command)
-    else: show_results(pipeline(command) if isinstance(command, RunCommand) else command.directory)
+    else:
+        directory = pipeline(command) if isinstance(command, RunCommand) else command.directory
+        if int(os.environ.get("RANK", 0)) == 0: show_results(directory)
 
 class Terminated(KeyboardInterrupt):
     "SIGTERM came, as when a machine is shut down."
@@ -568,12 +621,14 @@ def in_a_sentence(error: OSError) -> str:
 def main(argv: list[str] | None = None) -> None:  # argv: words after twostage-kd; default: this process's
     "The command `twostage-kd`. Exit codes: 2 bad input, 130 Ctrl-C, 143 SIGTERM."
     argv = sys.argv[1:] if argv is None else argv
-    command = tyro.extras.subcommand_cli_from_dict(dict(run=RunCommand, teacher=TeacherCommand, study=StudyCommand, results=ResultsCommand, report=ReportCommand), prog="twostage-kd", args=argv,
-                                                   description="Two-stage knowledge distillation, from images to a report.")
-    os.environ.setdefault("MPLBACKEND", "agg")
     def stop(code: int, sentence: str):
         print(f"twostage-kd: {sentence}", file=sys.stderr, flush=True)
         sys.exit(code)
+    try: check_words(argv)
+    except ValueError as error: stop(2, str(error))
+    command = tyro.extras.subcommand_cli_from_dict(dict(run=RunCommand, teacher=TeacherCommand, study=StudyCommand, results=ResultsCommand, report=ReportCommand), prog="twostage-kd", args=argv,
+                                                   description="Two-stage knowledge distillation, from images to a report.")
+    os.environ.setdefault("MPLBACKEND", "agg")
     before = signal.signal(signal.SIGTERM, terminate)
     again = f"the same command goes on from the last checkpoint: {shlex.join(['twostage-kd', *argv])}"
     with warnings.catch_warnings():
@@ -583,4 +638,7 @@ def main(argv: list[str] | None = None) -> None:  # argv: words after twostage-k
         except KeyboardInterrupt: stop(130, f"stopped; {again}")
         except OSError as error: stop(2, in_a_sentence(error))
         except ValueError as error: stop(2, " ".join(str(error).split()))
+        except RuntimeError as error:                             # of gloo or NCCL, whose other end is gone
+            if "WORLD_SIZE" not in os.environ or "peer" not in str(error): raise
+            stop(1, f"another process has ended; {again}.")
         finally: signal.signal(signal.SIGTERM, before)

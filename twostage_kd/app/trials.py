@@ -4,11 +4,14 @@
 
 # %% auto #0
 __all__ = ['TEACHER_EPOCHS', 'SOLVED', 'OURS', 'AUTHORS', 'RELEASED_FORMS', 'RATES', 'BEYOND', 'WEIGHTS', 'TUNED', 'DECAY',
-           'CHOSEN_FORMS', 'TUNED_AS', 'ALL', 'FIVE', 'COMPUTES', 'SNAPSHOT_METHODS', 'SNAPSHOT_EPOCHS', 'Trial',
-           'forms_of', 'tuning_trial', 'score_of', 'tuning', 'phase2_loss', 'settled', 'Row', 'confirming',
-           'teacher_trial', 'rivals', 'rows', 'first_config', 'crd_config', 'phase2_config', 'Parts', 'images_of',
-           'teacher_of', 'answers_of', 'code_digest', 'perform', 'phase2_forms', 'perform_released', 'store',
-           'probabilities', 'peak_megabytes', 'forget_peak', 'Snapshots', 'finished', 'finished_trainings']
+           'CHOSEN_FORMS', 'TUNED_AS', 'ALL', 'FIVE', 'CLEAN', 'RHO', 'INDEPENDENT', 'ROWS', 'SWEPT', 'STUDENTS',
+           'TAUGHT', 'FOUR', 'COMPUTES', 'SNAPSHOT_METHODS', 'SNAPSHOT_EPOCHS', 'Trial', 'short_digest', 'forms_of',
+           'tuning_trial', 'score_of', 'tuning', 'phase2_loss', 'settled', 'Row', 'confirming', 'teacher_trial',
+           'rivals', 'rows', 'shortcut_forms', 'shortcut_trial', 'asked_again', 'shortcut_rows', 'first_config',
+           'crd_config', 'phase2_config', 'Parts', 'Aside', 'images_of', 'shortcut_parts', 'teacher_folder',
+           'teacher_of', 'answers_folder', 'answers_of', 'code_digest', 'perform', 'phase2_forms', 'repaired_forms',
+           'perform_released', 'store', 'last_level', 'classified', 'peak_megabytes', 'forget_peak', 'Snapshots',
+           'finished', 'finished_trainings']
 
 # %% ../../nbs/app/trials.ipynb #1385115b
 import ast
@@ -31,11 +34,14 @@ from ..data import Batches, Images, evenly, load
 from ..engine.files import written_whole
 from ..engine.records import (
     LOSSES, METHODS, Form, Record, best, form_key, pack_answers, read_training, save_training)
-from ..engine.training import Clock, Run, device, precision
+from ..engine.training import Clock, Run, autocast, device, precision
 from ..phase1 import (
     Phase1Config, align, alignment_metrics, crd_losses, snapshot, teachers_classifier)
 from ..phase2 import (
-    Phase2Config, adam_classifier, finetune, frozen_optimum, last_features, logits_of)
+    Phase2Config, adam_classifier, finetune, frozen_optimum, last_features)
+from ..shortcuts import (
+    Bias, biased, cue_probe, few, measure, other_classes, patch_mask, reweighted, saliency,
+    share_on_cue, test_sets)
 from ..teacher import (
     TeacherCache, TeacherConfig, ask_teacher, train_teacher, weights_digest)
 
@@ -54,8 +60,8 @@ class Trial:
     settings: tuple[tuple, ...] = ()   # (name, value) of the first stage, beyond the method's
     pair: str = "resnet18/resnet8"     # teacher/student
     finetune_epochs: int = 5
-    cue: str | None = None             # in the student's images (lesson 11)
-    rho: float | None = None           # share of them with their own class's cue
+    cue: str | None = None             # which one its images and test sets carry (lesson 11)
+    rho: float | None = None           # share of the student's with their own class's; None: clean
     teacher_rho: float | None = None   # the same of the teacher's images; None: clean
 
     @property
@@ -63,8 +69,7 @@ class Trial:
         "Of its run directory and its two result files: method, seed, and a digest of the rest."
         made = asdict(self)
         made.pop("forms")
-        digest = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
-        return f"{self.method}-s{self.seed}-{digest[:6]}"
+        return f"{self.method}-s{self.seed}-{short_digest(made)}"
 
     @property
     def folder(self) -> str:
@@ -75,6 +80,11 @@ class Trial:
     def looks_at_test(self) -> bool:
         "Tuning and checks never see a test image."
         return self.purpose in ("confirm", "shortcut")
+
+
+def short_digest(facts: dict) -> str:
+    "Six characters that stand for plain values."
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:6]
 
 # %% ../../nbs/app/trials.ipynb #5ddf2fa9
 SOLVED = tuple(Form("solved", loss) for loss in ("kl", "t2", "plain"))
@@ -239,9 +249,10 @@ def rows(done: dict[str, list[Record]]) -> list[Row]:   # done: finished trainin
     authors = Trial("released", 1, AUTHORS.epochs, RELEASED_FORMS,
                     finetune_epochs=AUTHORS.finetune_epochs)
     out.append(Row(33, authors, True))   # right behind the first confirming seed
+    out += shortcut_rows(done)
     out += [Row(50, teacher_trial(seed), True) for seed in (4, 5)]
-    few = dict.fromkeys(("ce", "crd-kd", *rivals(done), "paper", "table"))
-    out += [Row(51, *confirming(m, seed, done)) for seed in (4, 5) for m in few]
+    again = dict.fromkeys(("ce", "crd-kd", *rivals(done), "paper", "table"))
+    out += [Row(51, *confirming(m, seed, done)) for seed in (4, 5) for m in again]
     for pair in ("resnet18/resnet20", "resnet18/resnet32"):
         out.append(Row(60, *confirming("table", 1, done, pair=pair)))
     out.append(Row(61, teacher_trial(1, "resnet34/resnet20"), True))
@@ -251,6 +262,60 @@ def rows(done: dict[str, list[Record]]) -> list[Row]:   # done: finished trainin
             for m in FIVE]
     out += [Row(80, *confirming(m, 1, done, 100)) for m in ("ce", "crd-kd", "crd-kd-2", "table")]
     return sorted(out, key=lambda row: row.priority)
+
+# %% ../../nbs/app/trials.ipynb #7a5c0002
+CLEAN = (10, 50, 100)                 # images a class for the repair; they leave the validation set
+RHO, INDEPENDENT = 0.95, 0.01         # of biased images; where the cue says nothing of 100 classes
+ROWS = {"clean": (None, None), "A": (RHO, None), "B": (INDEPENDENT, RHO), "C": (RHO, RHO)}
+SWEPT = (INDEPENDENT, 0.8, 0.9, 0.99, 1.0)   # besides RHO, in row A
+STUDENTS = ("table", "crd-kd", "crd-kl", "ce", "kd", "kd-kl", "paper", "table-label-free")
+TAUGHT = ("table", "crd-kd", "crd-kl", "kd", "kd-kl", "paper")   # by a biased teacher
+FOUR = ("table", "crd-kd", "ce", "kd")                           # of the sweep, and with texture
+
+
+def shortcut_forms(method: str) -> tuple[Form, ...]:
+    "The students that a shortcut trial ends in."
+    stages = METHODS[method].stages
+    repaired = tuple(Form("reweighted", "ce", clean=images) for images in CLEAN)
+    if method == "teacher":
+        return (Form(),)
+    if stages == "one":
+        return (Form(), *repaired)
+    if stages == "none":
+        return (Form("solved", "kl"), *repaired)
+    solved = tuple(Form("solved", loss) for loss in ("kl", "t2", "plain", "ce"))
+    tuned = tuple(Form("finetuned", loss, **OURS) for loss in ("kl", "plain", "ce"))
+    return (*solved, *tuned, *repaired)
+
+
+def shortcut_trial(method: str, seed: int, done: dict, row: str, cue="patch", rho=None):
+    "A method in a row of the protocol, at its rho or another; and whether its settings are known."
+    usual, teacher_rho = ROWS[row]
+    made, ready = confirming(method, seed, done, 15, finetune_epochs=3, cue=cue,
+                             rho=usual if rho is None else rho, teacher_rho=teacher_rho)
+    return replace(made, purpose="shortcut", forms=shortcut_forms(method)), ready
+
+
+def asked_again(seed: int, cue="patch", teacher_rho=None) -> Trial:
+    "A teacher's answers to the four test sets; a clean teacher is the study's own."
+    return replace(teacher_trial(seed, teacher_rho=teacher_rho, cue=cue), purpose="shortcut")
+
+
+def shortcut_rows(done: dict[str, list[Record]]) -> list[Row]:
+    "Lesson 11's trainings: what decides first."
+    def of(priority: int, methods, seed: int, row: str, **more) -> list[Row]:
+        return [Row(priority, *shortcut_trial(m, seed, done, row, **more)) for m in methods]
+
+    out = [Row(40, asked_again(seed), True) for seed in (1, 2, 3)]
+    out += of(41, STUDENTS, 1, "A") + of(42, STUDENTS, 1, "clean")
+    out += of(43, STUDENTS, 2, "A") + of(43, STUDENTS, 3, "A")
+    out.append(Row(44, asked_again(1, teacher_rho=RHO), True))
+    out += of(45, (*TAUGHT, "floor"), 1, "B") + of(45, TAUGHT, 1, "C")
+    out += of(46, STUDENTS, 2, "clean") + of(46, STUDENTS, 3, "clean")
+    for rho in SWEPT:
+        out += of(47, FOUR, 1, "A", rho=rho)
+    out.append(Row(48, asked_again(1, "texture"), True))
+    return out + of(48, FOUR, 1, "A", cue="texture")
 
 # %% ../../nbs/app/trials.ipynb #304ca2f2
 def first_config(trial: Trial):   # BaselineConfig or Phase1Config
@@ -281,41 +346,99 @@ class Parts:
     "The images of a trial."
     train: Images
     validation: Images
-    tests: dict[str, Images]   # by the name of the set; empty for trials that may not look
+    tests: dict[str, Images]      # by the name of the set; empty for trials that may not look
+    shortcut: "Aside | None" = None
+
+
+@dataclass(frozen=True)
+class Aside:
+    "What becomes of the validation images of a shortcut trial."
+    everything: Images    # all of them, about which the teacher is asked
+    kept: torch.Tensor    # places in it of those on which the trial is validated, int64
+    clean: Images         # the same images without cues, to probe features for the cue
+    repair: Images        # all others, without cues
 
 
 def images_of(trial: Trial) -> Parts:
     "What a trial trains on, validates on and is tested on."
     train, validation, test = load("cifar100")
+    if trial.purpose == "shortcut":
+        return shortcut_parts(trial, train, validation, test)
     return Parts(train, validation, {"test": test} if trial.looks_at_test else {})
+
+
+def shortcut_parts(trial: Trial, train: Images, validation: Images, test: Images) -> Parts:
+    "The images of a shortcut trial; those of the repair leave its validation set."
+    rho = trial.teacher_rho if trial.method == "teacher" else trial.rho
+    taken = few(validation.fine, max(CLEAN), trial.seed)
+    left = torch.ones(len(validation), dtype=torch.bool)
+    left[taken] = False
+    kept = left.nonzero()[:, 0]
+    clean, repair = validation.subset(kept), validation.subset(taken)
+    if rho is not None:
+        bias = Bias(trial.cue, rho, trial.seed)
+        train, validation = biased(train, bias)[0], biased(validation, bias)[0]
+    sets = test_sets(test, trial.cue, trial.seed)
+    tests = {"test": sets.pop("clean")} | sets
+    aside = Aside(validation, kept, clean, repair)
+    return Parts(train, validation.subset(kept), tests, aside)
+
+
+def teacher_folder(trial: Trial, root: Path) -> Path:
+    "Where a trial's teacher lies."
+    name = f"{trial.pair.split('/')[0]}-seed{trial.seed}"
+    if trial.teacher_rho is not None:
+        name += "-" + short_digest(dict(cue=trial.cue, teacher_rho=trial.teacher_rho))
+    return root / "teachers" / name
 
 
 def teacher_of(trial: Trial, parts: Parts, root: Path, where) -> tuple[torch.nn.Module, Run]:
     "The trained teacher of a trial; trained first if it is not there."
     network = trial.pair.split("/")[0]
     config = TeacherConfig(TEACHER_EPOCHS, seed=trial.seed)
-    run = Run(root / "teachers" / f"{network}-seed{trial.seed}",
-              dict(teacher=network, data="cifar100", **asdict(config)))
+    facts = dict(teacher=network, data="cifar100", **asdict(config))
+    if trial.teacher_rho is not None:
+        facts |= dict(cue=trial.cue, rho=trial.teacher_rho)
+    run = Run(teacher_folder(trial, root), facts)
+    if trial.method != "teacher" and trial.rho != trial.teacher_rho:
+        parts = images_of(replace(trial, method="teacher"))   # the teacher's images are others
+    validation = parts.shortcut.everything if parts.shortcut else parts.validation
     with FileLock(run.file("teacher.lock")):
-        model, _ = train_teacher(network, (parts.train, parts.validation), config, run, where)
+        model, _ = train_teacher(network, (parts.train, validation), config, run, where)
     return model, run
 
 
-def answers_of(teacher, trial: Trial, parts: Parts, folder: Path, where) -> TeacherCache:
+def answers_folder(trial: Trial, root: Path) -> Path:
+    "Where a teacher's answers lie: beside its weights, but elsewhere if the images carry cues."
+    if trial.rho is None:
+        return teacher_folder(trial, root)
+    facts = dict(cue=trial.cue, rho=trial.rho, teacher_rho=trial.teacher_rho)
+    name = f"{trial.pair.split('/')[0]}-seed{trial.seed}-{short_digest(facts)}"
+    return root / "answers" / name
+
+
+def answers_of(teacher, trial: Trial, parts: Parts, root: Path, where) -> TeacherCache:
     "The teacher's answers to four views of each image; asked once for all trials that share them."
-    data = parts.train, parts.validation
+    folder, aside = answers_folder(trial, root), parts.shortcut
+    folder.mkdir(parents=True, exist_ok=True)
+    data = parts.train, aside.everything if aside else parts.validation
     with FileLock(folder / "answers.lock"):
-        return ask_teacher(teacher, data, 4, trial.seed, folder, where)
+        cache = ask_teacher(teacher, data, 4, trial.seed, folder, where)
+    if aside:
+        answers = cache.validation.answers[:, aside.kept]
+        cache.validation = TeacherCache(answers, cache.widths)
+    return cache
 
 # %% ../../nbs/app/trials.ipynb #6a7f7fbe
-COMPUTES = ("engine.caches", "engine.randomness", "engine.scores", "engine.training", "data",
-            "resnet", "teacher", "crd", "alignment", "phase1", "phase2", "baselines")
+COMPUTES = ("engine.caches", "engine.processes", "engine.randomness", "engine.scores",
+            "engine.training", "data", "resnet", "teacher", "crd", "alignment", "phase1", "phase2",
+            "baselines")
 
 
-def code_digest(modules: tuple[str, ...] = COMPUTES) -> str:
+def code_digest(purpose: str = "confirm") -> str:   # of a trial
     "Names the code that computes a training; comments, docstrings and layout do not count."
     state = hashlib.sha256()
-    for name in modules:
+    for name in COMPUTES + (("shortcuts",) if purpose == "shortcut" else ()):
         source = Path(importlib.import_module(f"twostage_kd.{name}").__file__)
         tree = ast.parse(source.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
@@ -337,10 +460,11 @@ def perform(trial: Trial, root: Path, results: Path) -> None:
     parts, where = images_of(trial), device()
     teacher, teacher_run = teacher_of(trial, parts, root, where)
     if trial.method == "teacher":
-        history = teacher_run.history("teacher")
+        again = trial.purpose == "shortcut" and trial.teacher_rho is None   # it has a record
+        history = [] if again else teacher_run.history("teacher")
         return store(trial, parts, teacher_run, history, {Form(): (teacher, [])}, results)
 
-    cache = answers_of(teacher, trial, parts, teacher_run.directory, where)
+    cache = answers_of(teacher, trial, parts, root, where)
     run = Run(root / "study" / trial.name, dict(trial=_plain(trial)))
     torch.manual_seed(trial.seed)
     student = resnet.STUDENTS[trial.pair.split("/")[1]](parts.train.num_classes).to(where)
@@ -360,7 +484,8 @@ def perform(trial: Trial, root: Path, results: Path) -> None:
         made, history = align(student, cache, data, config, run, heads, watch)
     elif stages != "none":
         made, history = one_stage(student, cache, data, first_config(trial), run, crd_config(trial))
-    students = phase2_forms(trial, made, heads, teacher, cache, data, run)
+    repair = parts.shortcut and parts.shortcut.repair
+    students = phase2_forms(trial, made, heads, teacher, cache, data, run, repair)
     store(trial, parts, run, history, students, results, cache, weights_digest(teacher))
 
 
@@ -373,6 +498,7 @@ def _plain(trial: Trial) -> dict:
 # %% ../../nbs/app/trials.ipynb #200d5a67
 def phase2_forms(
     trial: Trial, student, heads, teacher, cache: TeacherCache, data, run: Run,
+    repair: Images | None = None,   # clean images, for the forms "reweighted"
 ) -> dict[Form, tuple[torch.nn.Module, list[dict]]]:   # form -> the student and its own history
     "All students that a trial ends in."
     where = student.classifier.weight.device
@@ -384,7 +510,9 @@ def phase2_forms(
         direct = copy.deepcopy(student)
         direct.classifier = teachers_classifier(heads["last"], teacher.classifier)
         out[Form("teacher's")] = direct, []
-    if all(form.kind in ("own", "teacher's") for form in trial.forms):
+    if any(form.kind == "reweighted" for form in trial.forms):
+        out |= repaired_forms(trial, student, repair)
+    if all(form in out for form in trial.forms):
         return out
 
     batches = Batches(data[0], seed=trial.seed, views=views, device=where)
@@ -408,6 +536,26 @@ def phase2_forms(
         elif form.kind == "finetuned":
             model, history = finetune(solved[form.loss][0], cache, data, config, run, stage)
             out[form] = model, solved[form.loss][1] + history
+    return out
+
+
+def repaired_forms(
+    trial: Trial, student, repair: Images,
+) -> dict[Form, tuple[torch.nn.Module, list[dict]]]:   # form -> the student and its own history
+    "Lesson 11's repair: the classifier solved again on a few clean images of each class."
+    where = student.classifier.weight.device
+    features = last_features(student, Batches(repair, device=where), 1)[0]
+    labels = repair.fine.to(where)
+    out = {}
+    for form in trial.forms:
+        if form.kind != "reweighted":
+            continue
+        model, clock = copy.deepcopy(student), Clock()
+        clock.start()
+        model.classifier = reweighted(features, labels, form.clean, seed=trial.seed).to(where)
+        clock.stop()
+        spent = dict(seconds=round(clock.wall, 2), core_seconds=round(clock.cores, 2))
+        out[form] = model.eval(), [dict(stage=f"phase2-{form_key(form)}", epoch=0, **spent)]
     return out
 
 # %% ../../nbs/app/trials.ipynb #4e1ea502
@@ -445,40 +593,67 @@ def store(
 ) -> None:
     "Ask all students about validation and test images, and write the training's two files."
     rows, arrays = [], {}
-    asked = parts.tests or {"validation": parts.validation}
+    first = {}   # features of the first form, which all but "own" and "finetuned" share with it
     for form in trial.forms:
         model, own = students[form]
-        key, clock = form_key(form), Clock()
+        clock = Clock()
         clock.start()
-        validation = probabilities(model, parts.validation)
-        test = None
-        for name, images in asked.items():
-            answer = validation if name == "validation" else probabilities(model, images)
-            packed = pack_answers(answer, 5 if name == "test" else 1)
-            arrays |= {f"{key}/{name}/{kind}": value for kind, value in packed.items()}
-            if name == "test":
-                test = _accuracy(answer, images)
         changed = form.kind in ("own", "finetuned") or form == trial.forms[0]
+        seen = _seen(model, parts) if changed else first
+        first = first or seen
+        told = {name: classified(model, levels) for name, levels in seen.items()}
+        arrays |= _kept(trial, parts, form_key(form), told)
         features = _features(model, parts, cache) if changed else {}
+        measures = _shortcut(trial, parts, model, told, changed)
         clock.stop()
+        test = _accuracy(told["test"], parts.tests["test"]) if parts.tests else None
         rows.append(dict(
             form=form, finetune_epochs=trial.finetune_epochs if form.kind == "finetuned" else 0,
-            validation=_accuracy(validation, parts.validation), test=test, history=own,
-            core_seconds=round(_cores(own) + clock.cores, 1), features=features))
-    facts = _plain(trial) | _made(run) | dict(
+            validation=_accuracy(told["validation"], parts.validation), test=test, history=own,
+            core_seconds=round(_cores(own) + clock.cores, 1), features=features,
+            shortcut=measures))
+    facts = _plain(trial) | _made(run, trial) | dict(
         settings=dict(trial.settings), data="cifar100", teacher_weights=teacher_weights,
         views=None if trial.method in ("teacher", "ce-fresh") else 4, history=history,
         core_seconds=round(_cores(history), 1), peak_mb=peak_megabytes())
     save_training(results / trial.folder, trial.name, facts, rows, arrays)
 
 
+def _seen(model: torch.nn.Module, parts: Parts) -> dict[str, list[torch.Tensor]]:
+    "f_last of the images that a trial is scored on, by the name of the set."
+    return {name: last_level(model, images)
+            for name, images in ({"validation": parts.validation} | parts.tests).items()}
+
+
 @torch.inference_mode()
-def probabilities(model: torch.nn.Module, images: Images) -> np.ndarray:   # float32 [N, classes]
-    "A model's answers to images as they are."
+def last_level(model: torch.nn.Module, images: Images) -> list[torch.Tensor]:   # float32 [500, C2]
+    "f_last of images as they are, in chunks."
     where = model.classifier.weight.device
     model.eval()
-    parts = [logits_of(model, x).softmax(1).cpu() for x, _ in Batches(images, device=where).plain()]
-    return torch.cat(parts).numpy()
+    chunks = []
+    for x, _ in Batches(images, device=where).plain():
+        with autocast(where):
+            f_last = model.features(x)[1]
+        chunks.append(f_last.float())
+    return chunks
+
+
+@torch.inference_mode()
+def classified(model: torch.nn.Module, levels: list[torch.Tensor]) -> np.ndarray:
+    "The probabilities of all classes, float32 [N, classes]."
+    return torch.cat([model.classifier(f).softmax(1).cpu() for f in levels]).numpy()
+
+
+def _kept(trial: Trial, parts: Parts, key: str, told: dict) -> dict[str, np.ndarray]:
+    "The arrays of one form; a shortcut trial has many forms and keeps the predicted classes alone."
+    out = {}
+    for name in parts.tests or ("validation",):
+        short = trial.purpose == "shortcut"
+        packed = pack_answers(told[name], 1 if short or name != "test" else 5)
+        if short:
+            packed.pop("probability")
+        out |= {f"{key}/{name}/{kind}": value for kind, value in packed.items()}
+    return out
 
 
 def _accuracy(answers: np.ndarray, images: Images) -> float:
@@ -497,11 +672,32 @@ def _features(model, parts: Parts, cache: TeacherCache | None) -> dict:
     return alignment_metrics(model, None, held_out, cache and cache.validation)
 
 
-def _made(run: Run) -> dict:
+def _shortcut(trial: Trial, parts: Parts, model, told: dict, changed: bool) -> dict:
+    "Lesson 11's measures of a student; how well its features know the cue if they are new."
+    if trial.purpose != "shortcut":
+        return {}
+    test = parts.tests["test"]
+    other = other_classes(test.fine, test.num_classes, trial.seed)
+    answers = {name: answer.argmax(1) for name, answer in told.items() if name in parts.tests}
+    answers["clean"] = answers.pop("test")
+    counted = asdict(measure(answers, test.fine, other, test.num_classes, test.coarse))
+    out = {name: value.estimate if hasattr(value, "estimate") else value
+           for name, value in counted.items()}
+    if changed:
+        out["probe"] = cue_probe(model, parts.shortcut.clean, trial.cue, trial.seed)
+    if trial.cue == "patch":
+        eight = evenly(len(test), 8)[:8]
+        maps = saliency(model, parts.tests["conflicting"].subset(eight))
+        mask = patch_mask(other[eight], trial.seed, test.images.shape[-1])
+        out["saliency"] = float(share_on_cue(maps, mask).mean())
+    return out
+
+
+def _made(run: Run, trial: Trial) -> dict:
     "Where and by which code a run was made."
     made = json.loads(run.file("config.json").read_text())["environment"]
     return dict(date=made["started"][:10], device=made["device"], precision=precision(device()),
-                threads=made["threads"], commit=made["commit"], code=code_digest())
+                threads=made["threads"], commit=made["commit"], code=code_digest(trial.purpose))
 
 # %% ../../nbs/app/trials.ipynb #5775d69d
 def peak_megabytes() -> float | None:

@@ -4,20 +4,20 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'LOSSES', 'KINDS', 'CIFAR100_LABELS', 'CIFAR100_SUPERCLASS', 'CIFAR100_SUPERCLASS_NAMES', 'PACKAGED',
-           'Method', 'Loss', 'Form', 'Record', 'form_key', 'pack_answers', 'save_answers', 'save_training', 'answers',
-           'answered', 'read_training', 'read_records', 'check', 'select', 'best', 'teacher_logits']
+           'AGAIN', 'Method', 'Loss', 'Form', 'Record', 'form_key', 'pack_answers', 'save_answers', 'save_training',
+           'answers', 'answered', 'read_training', 'read_records', 'check', 'select', 'best', 'teacher_logits']
 
 # %% ../../nbs/engine/records.ipynb #51ad32ef
 import functools
-import io
 import json
+import warnings
 from dataclasses import asdict, dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
-from .files import written_whole
+from .files import read_arrays, written_whole
 
 # %% ../../nbs/engine/records.ipynb #53071362
 @dataclass(frozen=True)
@@ -134,8 +134,8 @@ class Record:
     finetune_epochs: int     # of fine-tuning; 0 for the other forms
     seed: int                # of teacher, student, order and views
     data: str
-    cue: str | None          # "patch" or "texture" in the student's images (lesson 11)
-    rho: float | None        # share of them that carry their own class's cue
+    cue: str | None          # "patch" or "texture" in its images and test sets (lesson 11)
+    rho: float | None        # share of the student's with their own class's cue; None: clean
     teacher_rho: float | None   # the same of the teacher's images; None: clean
     settings: dict = field(hash=False)      # of the first stage that differ from the method's
     views: int | None = None    # of each image; None: a new one in every epoch
@@ -146,6 +146,7 @@ class Record:
     peak_mb: float | None = None
     history: list = field(default_factory=list, hash=False)    # of both stages, by epoch
     features: dict = field(default_factory=dict, hash=False)   # alignment and probe, at the end
+    shortcut: dict = field(default_factory=dict, hash=False)   # lesson 11's measures, of 1
 
     date: str = ""
     device: str = ""
@@ -210,7 +211,7 @@ class Record:
         names = ("id", "training", "purpose", "exploratory", "pair", "method", "epochs",
                  "finetune_epochs", "seed", "data", "cue", "rho", "teacher_rho", "settings",
                  "validation", "test", "core_seconds", "peak_mb", "device", "precision",
-                 "threads", "commit", "code", "teacher_weights", "date")
+                 "threads", "commit", "code", "teacher_weights", "date", "shortcut")
         counted = float(self.right.mean()) if self.test is not None else None
         own = {name: getattr(self, name) for name in names}
         return own | dict(form=asdict(self.form), recounted=counted)
@@ -263,17 +264,24 @@ def save_training(
         part.write_text(json.dumps(facts | dict(students=plain), indent=1), encoding="utf-8")
 
 # %% ../../nbs/engine/records.ipynb #7cc7d993
+AGAIN = "restore it, or remove both files of this training and train it again."
+
+
 @functools.lru_cache(maxsize=64)
 def _archive(path: Path) -> dict[str, np.ndarray]:
-    "All arrays of an archive."
+    "All arrays of an archive, checked."
     try:
-        with np.load(io.BytesIO(path.read_bytes())) as archive:
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise ValueError(f"{path} is missing: restore it or train it again.") from None
-    except Exception as error:
-        sentence = f"{path} cannot be read ({error}): restore it or train it again."
-        raise ValueError(sentence) from None
+        arrays = read_arrays(path, AGAIN)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}): {AGAIN}") from None
+    for key, array in arrays.items():
+        kind = key.split("/")[-1] if key.count("/") == 2 else None
+        numbers = array.ndim == 2 and array.size and array.dtype.kind in "uif"
+        if not (kind == "class" and numbers and array.dtype.kind in "ui"
+                or kind == "probability" and numbers and np.isfinite(array).all()):
+            raise ValueError(f"{path} holds {key!r} of {array.dtype} {list(array.shape)}, which "
+                             f"are no answers: {AGAIN}")
+    return arrays
 
 
 def answers(folder, training: str, key: str) -> np.ndarray:
@@ -301,10 +309,12 @@ def read_training(path) -> list[Record]:   # path: of the JSON file
         facts = json.loads(path.read_text(encoding="utf-8"))
         first = facts.pop("history")
         students = facts.pop("students")
+        if not students:
+            raise ValueError("it names no student")
         shared = dict(facts, training=path.stem, folder=path.parent)
         return [_record(shared, first, student) for student in students]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is no record of a training ({error}): train it again.") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is no record of a training ({error}): {AGAIN}") from None
 
 
 def _record(shared: dict, first: list[dict], student: dict) -> Record:
@@ -314,27 +324,66 @@ def _record(shared: dict, first: list[dict], student: dict) -> Record:
     own["history"] = first + own.get("history", [])
     own["core_seconds"] = shared.get("core_seconds", 0.0) + own.get("core_seconds", 0.0)
     known = {f.name for f in fields(Record)}
-    return Record(**{k: v for k, v in (shared | own).items() if k in known})
+    record = Record(**{k: v for k, v in (shared | own).items() if k in known})
+    _check_types(record)
+    return record
+
+
+def _check_types(record: Record) -> None:
+    "Raise ValueError for facts that no training leaves."
+    form = record.form
+    right = {
+        "pair": record.pair.count("/") == 1,
+        "method": record.method in METHODS,
+        "form": form.kind in KINDS and form.loss in ("", *LOSSES),
+        "epochs": isinstance(record.epochs, int) and isinstance(record.finetune_epochs, int),
+        "seed": isinstance(record.seed, int),
+        "validation": 0 <= record.validation <= 1,
+        "test": record.test is None or 0 <= record.test <= 1,
+        "settings": isinstance(record.settings, dict),
+        "history": all(isinstance(line, dict) for line in record.history),
+        "core_seconds": record.core_seconds >= 0,
+    }
+    hash(form)
+    for name, is_right in right.items():
+        if not is_right:
+            raise ValueError(f"{name} is {getattr(record, name)!r}"[:200])
 
 
 def read_records(folder=None) -> list[Record]:   # folder: default: the package's own results
-    "All stored results below a folder, the counted test accuracy checked against the stored one."
+    "All stored results below a folder, each checked. Raises ValueError, naming the damaged file."
     folder = Path(folder or PACKAGED)
     records = []
     for path in sorted(folder.rglob("*.json")):
         for record in read_training(path):
-            if record.test is not None:
+            if record.test is not None or not record.exploratory:
                 check(record)
             records.append(record)
+    for path in sorted(folder.glob("*/**/*.npz")):
+        if not path.with_suffix(".json").exists():
+            warnings.warn(f"{path} has answers, but {path.stem}.json, their facts, is missing: "
+                          f"{AGAIN}")
     return records
 
 
 def check(record: Record) -> None:
-    "Count a record's right answers again. Raises ValueError if the stored accuracy is another."
+    "Count a record's right answers again. Raises ValueError if they are lost or not as stored."
+    facts, key = record.folder / f"{record.training}.json", form_key(record.form)
+    sets = answered(record.folder, record.training, key)
+    if not sets:
+        raise ValueError(f"{facts.with_suffix('.npz')} is missing or has no answers of {key}: "
+                         f"{AGAIN}")
+    if record.test is None:
+        return
+    shape = record.classes().shape, record.probabilities().shape
+    if shape[0] != shape[1] or shape[0][0] != len(CIFAR100_LABELS):
+        raise ValueError(f"{facts.with_suffix('.npz')} has {shape[0][0]} classes and {shape[1][0]} "
+                         f"probabilities of {key}: {len(CIFAR100_LABELS)} images were asked; "
+                         f"{AGAIN}")
     counted = float(record.right.mean())
     if abs(counted - record.test) > 1e-9:
-        raise ValueError(f"{record.folder / record.training}.json says {record.test:.2%} for "
-                         f"{form_key(record.form)}, its answers say {counted:.2%}: train it again.")
+        raise ValueError(f"{facts} says {record.test:.2%} for {key}, its answers say "
+                         f"{counted:.2%}: {AGAIN}")
 
 # %% ../../nbs/engine/records.ipynb #105df6f3
 def select(records: list[Record], **wanted) -> list[Record]:
@@ -351,5 +400,5 @@ def best(records: list[Record]) -> Record:
 # %% ../../nbs/engine/records.ipynb #7ea0c002
 def teacher_logits() -> np.ndarray:   # float32 [10000, 100], of the test set in its order
     "The logits of the study's ResNet-18 teacher (seed 1) for CIFAR-100's test images."
-    with np.load(PACKAGED / "teacher-logits.npz") as archive:
-        return archive["logits"].astype(np.float32)
+    remedy = "install the package again."
+    return read_arrays(PACKAGED / "teacher-logits.npz", remedy)["logits"].astype(np.float32)

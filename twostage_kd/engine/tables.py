@@ -46,6 +46,7 @@ def draw_mosaic(
     "Draw columns as wide as A's right and wrong answers, cut at B's share of right ones."
     count = dict(zip("abcd", table))
     n = sum(count.values())
+    overall = (count["a"] + count["c"]) / n   # B's accuracy, the dashed line
     left = 0.0
     for right, wrong in ("ab", "cd"):
         width = (count[right] + count[wrong]) / n
@@ -53,11 +54,13 @@ def draw_mosaic(
         for cell, bottom, height in ((right, 0, cut), (wrong, cut, 1 - cut)):
             ax.bar(left, height, width, bottom, align="edge", color=COLOURS[cell],
                    edgecolor="white", linewidth=2, label=CELLS[cell])
-            if height * width > 0.02:
-                ax.text(left + width / 2, bottom + height / 2, cell, ha="center", va="center",
+            if min(height, width) > 0.1:            # room for a letter, off the line
+                places = [bottom + share * height for share in (0.5, 0.25, 0.75)]
+                middle = max(places, key=lambda y: min(abs(y - overall), 0.08))
+                ax.text(left + width / 2, middle, cell, ha="center", va="center",
                         color="white" if cell in "ac" else "black", fontsize=11)
         left += width
-    ax.axhline((count["a"] + count["c"]) / n, color="black", ls="--", lw=1, label="independent")
+    ax.axhline(overall, color="black", ls="--", lw=1, label="independent")
     ax.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1),
            xlabel=f"{name_a}: right | wrong", ylabel=f"{name_b}: share right")
     ax.grid(False)
