@@ -6,14 +6,14 @@
 __all__ = ['MODELS', 'AUTHORS', 'PHASE1', 'CELLS', 'SHAPE', 'ACCURACY_HEADER', 'INK', 'LINE', 'STYLE', 'MEASURES', 'LEVELS',
            'PHASE2', 'STORY_HEADER', 'NO_PICTURES', 'Model', 'cell_of', 'choose_examples', 'Answers', 'save_results',
            'command_line', 'write_results', 'write_predictions', 'write_arrays', 'write_examples', 'superclasses',
-           'Judged', 'Results', 'read_results', 'check_history', 'counted', 'read_answers', 'percent', 'points',
-           'limits', 'points_within', 'p_value', 'turned', 'is_chance', 'compare_sentence', 'optimum_sentence',
-           'why_adam_differs', 'Alone', 'errors_alone', 'alone_sentence', 'guessing_sentence', 'findings',
-           'accuracy_rows', 'text_table', 'Statistic', 'statistics_rows', 'colours', 'figure', 'svg', 'accuracy_limits',
-           'draw_accuracies', 'label_ends', 'draw_measure', 'measure_chance', 'draw_classifier', 'Stage', 'stages',
-           'stage_seconds', 'duration', 'story_rows', 'draw_story', 'plain_numbers', 'Example', 'Cell', 'png_uri',
-           'picture_cells', 'powers', 'template', 'package_text', 'Panel', 'panels', 'heat_rows', 'model_rows',
-           'facts_of', 'settings_of', 'solver_note', 'report_page', 'show_results']
+           'Judged', 'Results', 'read_results', 'check_numbers', 'check_history', 'counted', 'read_answers', 'percent',
+           'points', 'limits', 'points_within', 'p_value', 'turned', 'is_chance', 'compare_sentence',
+           'optimum_sentence', 'why_adam_differs', 'Alone', 'errors_alone', 'alone_sentence', 'guessing_sentence',
+           'findings', 'accuracy_rows', 'text_table', 'Statistic', 'statistics_rows', 'colours', 'figure', 'svg',
+           'accuracy_limits', 'draw_accuracies', 'label_ends', 'draw_measure', 'measure_chance', 'draw_classifier',
+           'Stage', 'stages', 'stage_seconds', 'duration', 'story_rows', 'draw_story', 'plain_numbers', 'Example',
+           'Cell', 'png_uri', 'picture_cells', 'powers', 'template', 'package_text', 'Panel', 'panels', 'heat_rows',
+           'model_rows', 'facts_of', 'settings_of', 'solver_note', 'report_page', 'show_results']
 
 # %% ../../nbs/app/report.ipynb #649d69d4
 import base64
@@ -224,13 +224,13 @@ def read_results(directory) -> Results:
     remedy = "remove it and repeat the run's command, which writes it again from the weights"
     facts = parse_json(read_listed(path, remedy), path, remedy, **SHAPE)
     check_history(run, facts)
+    answers = read_answers(run, facts)
     try:
         known = {name: facts[name] for name in (f.name for f in fields(Results)) if name in facts}
         results = Results(**known, config=run.config, environment=run.environment,
-                          history=run.history, answers=read_answers(run, facts))
-        accuracy_rows(results)             # what all sentences are made from is there
-        statistics_rows(results.table)
-    except (LookupError, TypeError, AttributeError) as error:
+                          history=run.history, answers=answers)
+        check_numbers(results)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} is damaged or incomplete ({error}): {remedy}.") from None
     if results.answers and asdict(results.table) != counted(results.answers):
         raise ValueError(f"{path} and the predictions beside it are of different runs: {remedy}.")
@@ -238,6 +238,15 @@ def read_results(directory) -> Results:
 
 SHAPE = dict(command=str, data=str, classes=int, images=list, models=dict, tables=dict,
              teacher=dict, best=str, finished=str)   # what report.json must hold
+
+def check_numbers(results: Results) -> None:
+    "Raise an error if what all sentences are made from is missing or is no number."
+    table = results.table
+    if table.a + table.b + table.c + table.d != results.images[2]:
+        raise ValueError(f"the table does not hold {results.images[2]} images")
+    for model in results.models.values():
+        sum(model[name] for name in ("parameters", "validation", "right"))
+    len(results.teacher["config"]), results.teacher["history"][-1]["epoch"]
 
 def check_history(run, facts: dict) -> None:   # facts: of report.json
     "Raise ValueError, naming the file, unless all stages have their records as they were written."
