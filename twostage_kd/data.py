@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['PAD', 'MEAN', 'STD', 'hypot', 'union', 'common', 'SHAPES', 'TEXTURES', 'TILT', 'SMALLEST', 'LARGEST', 'FAR_AWAY',
-           'DIGESTS', 'AGAIN', 'DRAWN', 'show_images', 'evenly', 'Images', 'view_params', 'pack', 'cut', 'Batches',
-           'split', 'box', 'lobes', 'star', 'edge', 'turn', 'check_variation', 'paint', 'check_drawing', 'draw',
-           'shapes100', 'shapes', 'image_folder', 'data_root', 'canonical_order', 'load_cifar100', 'load', 'load_parts']
+           'DIGESTS', 'AGAIN', 'DRAWN', 'Images', 'view_params', 'pack', 'cut', 'Batches', 'split', 'box', 'lobes',
+           'star', 'edge', 'turn', 'paint', 'draw', 'shapes100', 'shapes', 'check_variation', 'check_drawing',
+           'image_folder', 'data_root', 'canonical_order', 'load_cifar100', 'load', 'load_parts', 'evenly',
+           'show_images']
 
 # %% ../nbs/01_data.ipynb #f1b1ba48
 import hashlib
@@ -29,35 +30,7 @@ from .engine.folders import list_images, read_image
 from .engine.memory import ask_for_memory
 from .engine.randomness import draw_bits, generator
 
-# %% ../nbs/01_data.ipynb #57f3b748
-def show_images(
-    images: torch.Tensor,   # uint8 [N, 3, S, S]
-    titles=None,            # N strings
-    columns: int = 10,
-    scale: float = 1.0,     # inches an image
-):
-    "A grid of images as one matplotlib figure."
-    import matplotlib.pyplot as plt
-    rows = -(-len(images) // columns)
-    height = scale + 0.2 * (titles is not None)
-    fig, axes = plt.subplots(rows, columns, figsize=(scale * columns, height * rows), squeeze=False)
-    for ax in axes.flat:
-        ax.axis("off")
-    for i, (ax, image) in enumerate(zip(axes.flat, images)):
-        ax.imshow(image.permute(1, 2, 0).numpy())
-        if titles is not None:
-            ax.set_title(titles[i], fontsize=7)
-    fig.tight_layout(pad=0.2)
-    return fig
-
 # %% ../nbs/01_data.ipynb #6c475883
-def evenly(
-    total: int,    # images there are
-    n: int,        # images wanted; all if there are fewer
-) -> torch.Tensor: # int64
-    "Every so many-th place of a set: about n places."
-    return torch.arange(0, total, max(1, total // n))
-
 @dataclass(frozen=True)
 class Images:
     "A labelled image set in memory."
@@ -118,6 +91,7 @@ def pack(images: torch.Tensor) -> torch.Tensor:  # uint8 [N, 3, S, S] -> int32 [
     pixels = rgb0.contiguous().view(torch.int32).squeeze(-1)                  # [N, S, S]
     return pixels[:, s][:, :, s].contiguous()
 
+# %% ../nbs/01_data.ipynb #2da70032
 def cut(
     packed: torch.Tensor,  # int32 [N, S + 8, S + 8]
     index: torch.Tensor,   # int64 [B]
@@ -163,7 +137,7 @@ class Batches:
         return self.n // self.batch_size
 
     def view_of(self, epoch: int, index: torch.Tensor) -> torch.Tensor:  # int64 [B]
-        "Which view each image shows in an epoch: every `views` epochs all, in its own order."
+        "The view of each image in an epoch: the next of `views`, from a first of its own."
         if self.views is None:
             return torch.full_like(index, epoch)
         return (draw_bits(self.seed, "first view", index) + epoch) % self.views
@@ -278,10 +252,11 @@ TEXTURES = {  # name: share of ink at each point
     "rimmed": lambda u, v, d: edge(-8 * (d + 0.17)),
 }
 
-# %% ../nbs/01_data.ipynb #0719ddb5
+# %% ../nbs/01_data.ipynb #2da70043
 TILT = 45.0       # degrees: Shapes-100 turns its shapes by up to this much either way
 SMALLEST = 0.6    # radius of its smallest shape, of half the image's side ...
 LARGEST = 0.95    # ... and of the largest
+FAR_AWAY = (0.2, 0.4)   # radius of a shape that is far away, of half the image's side
 
 
 def turn(x: Tensor, y: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
@@ -289,19 +264,47 @@ def turn(x: Tensor, y: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
     return angle.cos() * x + angle.sin() * y, angle.cos() * y - angle.sin() * x
 
 
-FAR_AWAY = (0.2, 0.4)   # radius of a shape that is far away, of half the image's side
+def _uniform(a: float, b: float, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+    "Random numbers in [a, b), in double precision."
+    return a + (b - a) * torch.rand(shape, generator=rng, dtype=torch.float64)
 
+# %% ../nbs/01_data.ipynb #2da70056
+def _place(
+    n: int,                        # images
+    size: int,                     # height and width in pixels
+    rng: torch.Generator,
+    tilt: float,                   # degrees
+    smallest: float,               # of half the image's side
+    far: float,                    # share of images
+) -> tuple[Tensor, Tensor, Tensor]:  # x, y [n, size, size] as the shape sees them; scale [n, 1, 1]
+    "Size, place and angle of the shape in each image."
+    one = (n, 1, 1)                                     # a number for each image
+    scale = _uniform(smallest, LARGEST, one, rng)       # radius of the unit circle in the image
+    if far > 0:
+        is_far = _uniform(0, 1, one, rng) < far
+        scale = torch.where(is_far, _uniform(*FAR_AWAY, one, rng), scale)
+    pixels = (2 * torch.arange(size, dtype=torch.float64) + 1) / size - 1      # centres, -1 to 1
+    x = pixels - (1 - scale) * _uniform(-1, 1, one, rng)
+    y = pixels[:, None] - (1 - scale) * _uniform(-1, 1, one, rng)
+    most = math.radians(tilt)
+    x, y = turn(x / scale, y / scale, _uniform(-most, most, one, rng))
+    return x, y, scale
 
-def check_variation(tilt: float, smallest: float, far: float) -> None:
-    "Raise ValueError for a variation that cannot be painted."
-    if not 0 <= far <= 1:
-        raise ValueError(f"far is {far}, but must be a share between 0 and 1: Shapes-100 has 0.")
-    if not 0 <= tilt <= 180:
-        raise ValueError(f"tilt is {tilt}, but must lie between 0 and 180 degrees: "
-                         f"Shapes-100 has {TILT:g}.")
-    if not 0.2 <= smallest <= LARGEST:
-        raise ValueError(f"smallest is {smallest}, but must lie between 0.2 and {LARGEST} of half "
-                         f"the image's side: Shapes-100 has {SMALLEST}.")
+# %% ../nbs/01_data.ipynb #2da70058
+def _surface(x: Tensor, y: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    "The coordinates u, v of a texture: turned and shifted at random, in radians of its waves."
+    one = (len(x), 1, 1)
+    x, y = turn(x, y, _uniform(-math.pi, math.pi, one, rng))
+    u = 14 * x + _uniform(-math.pi, math.pi, one, rng)
+    v = 14 * y + _uniform(-math.pi, math.pi, one, rng)
+    return u, v
+
+# %% ../nbs/01_data.ipynb #0719ddb5
+def _colours(n: int, rng: torch.Generator) -> Tensor:  # [n, 3 colours, 3 channels, 1, 1], of 1
+    "Background, paint and ink of each image, about a third of the circle [0, 1) apart."
+    start = _uniform(0, 1, (n, 1, 3, 1, 1), rng)
+    thirds = torch.arange(3, dtype=torch.float64).view(3, 1, 1, 1) / 3
+    return (start + thirds + _uniform(-0.08, 0.08, (n, 3, 3, 1, 1), rng)) % 1
 
 
 def paint(
@@ -315,48 +318,19 @@ def paint(
     far: float = 0.0,              # share of images in which the shape is far away, so small
 ) -> Tensor:                       # uint8 [n, 3, size, size]
     "Random images of one shape in one texture."
-    def rand(a: float, b: float, *dims: int) -> Tensor:  # uniform in [a, b)
-        return a + (b - a) * torch.rand(n, *dims, generator=rng, dtype=torch.float64)
-
     check_variation(tilt, smallest, far)
-    most = math.radians(tilt)
-    grid = (2 * torch.arange(size, dtype=torch.float64) + 1) / size - 1  # pixel centres, -1 to 1
-    scale = rand(smallest, LARGEST, 1, 1)  # radius of the unit circle in the image
-    if far > 0:
-        scale = torch.where(rand(0, 1, 1, 1) < far, rand(*FAR_AWAY, 1, 1), scale)
-    x = grid - (1 - scale) * rand(-1, 1, 1, 1)
-    y = grid[:, None] - (1 - scale) * rand(-1, 1, 1, 1)
-    x, y = turn(x / scale, y / scale, rand(-most, most, 1, 1))  # (n, size, size)
-    waves = turn(x, y, rand(-math.pi, math.pi, 1, 1))
-    u, v = (14 * t + rand(-math.pi, math.pi, 1, 1) for t in waves)
-    d = shape(x, y)
-    inside = edge(d * scale * size / 2)[:, None]  # (n, 1, size, size)
+    x, y, scale = _place(n, size, rng, tilt, smallest, far)
+    u, v = _surface(x, y, rng)
+    d = shape(x, y)                                            # (n, size, size)
+    inside = edge(d * scale * size / 2)[:, None]               # d in pixels; (n, 1, size, size)
     ink = texture(u, v, d)[:, None]
-    thirds = torch.arange(3, dtype=torch.float64).view(3, 1, 1, 1) / 3
-    colours = (rand(0, 1, 1, 3, 1, 1) + thirds + rand(-0.08, 0.08, 3, 3, 1, 1)) % 1
-    back, fore, mark = colours.unbind(1)
-    image = back + inside * (fore + ink * (mark - fore) - back) + rand(-0.1, 0.1, 3, size, size)
+    back, fore, mark = _colours(n, rng).unbind(1)
+    surface = fore + ink * (mark - fore)
+    noise = _uniform(-0.1, 0.1, (n, 3, size, size), rng)
+    image = back + inside * (surface - back) + noise
     return (255 * image).round().clamp(0, 255).to(torch.uint8)
 
 # %% ../nbs/01_data.ipynb #9ed23a0e
-def check_drawing(
-    per_class: int,   # images
-    size: int,        # pixels
-    at_once: int,     # images of one shape in one texture
-) -> None:
-    "Raise ValueError unless there is something to draw, large enough, and memory for it."
-    if per_class < 1:
-        raise ValueError(f"per_class is {per_class}, but must be at least 1: "
-                         "ask for one image or more.")
-    if size < 16:
-        raise ValueError(f"size is {size}, but must be at least 16 pixels: "
-                         "smaller images show no texture.")
-    kept = 4 * len(SHAPES) * len(TEXTURES) * at_once   # in images: the set, its parts, and batches
-    painting = 50 * at_once                            # in float64
-    ask_for_memory((kept + painting) * 3 * size**2,
-                   f"per_class = {per_class:,}, of {size} x {size} pixels,", "ask for fewer images")
-
-
 def draw(
     counts: list[int],    # images of a shape in each texture
     size: int,            # height and width in pixels
@@ -402,6 +376,36 @@ def shapes(
     fine = torch.arange(len(SHAPES)).repeat_interleave(per_class)
     names = tuple(SHAPES)
     return Images(draw(counts, size, seed, tilt, smallest, far), fine, fine, names, names)
+
+# %% ../nbs/01_data.ipynb #2da70046
+def check_variation(tilt: float, smallest: float, far: float) -> None:
+    "Raise ValueError for a variation that cannot be painted."
+    if not 0 <= far <= 1:
+        raise ValueError(f"far is {far}, but must be a share between 0 and 1: Shapes-100 has 0.")
+    if not 0 <= tilt <= 180:
+        raise ValueError(f"tilt is {tilt}, but must lie between 0 and 180 degrees: "
+                         f"Shapes-100 has {TILT:g}.")
+    if not 0.2 <= smallest <= LARGEST:
+        raise ValueError(f"smallest is {smallest}, but must lie between 0.2 and {LARGEST} of half "
+                         f"the image's side: Shapes-100 has {SMALLEST}.")
+
+
+def check_drawing(
+    per_class: int,   # images
+    size: int,        # pixels
+    at_once: int,     # images of one shape in one texture
+) -> None:
+    "Raise ValueError unless there is something to draw, large enough, and memory for it."
+    if per_class < 1:
+        raise ValueError(f"per_class is {per_class}, but must be at least 1: "
+                         "ask for one image or more.")
+    if size < 16:
+        raise ValueError(f"size is {size}, but must be at least 16 pixels: "
+                         "smaller images show no texture.")
+    kept = 4 * len(SHAPES) * len(TEXTURES) * at_once   # in images: the set, its parts, and batches
+    painting = 50 * at_once                            # in float64
+    ask_for_memory((kept + painting) * 3 * size**2,
+                   f"per_class = {per_class:,}, of {size} x {size} pixels,", "ask for fewer images")
 
 # %% ../nbs/01_data.ipynb #385107bd
 def image_folder(
@@ -476,6 +480,22 @@ def _as_images(arrays, name: str, where) -> Images:
                                 for level in ("fine", "coarse"))
     return Images(torch.from_numpy(images), fine, coarse, fine_names, coarse_names)
 
+# %% ../nbs/01_data.ipynb #a18b0202
+def _check_arrays(arrays, name: str, where) -> None:
+    "Raise ValueError unless all arrays of a split are there and of the right kind."
+    missing = {f"{name}_images", f"{name}_fine", f"{name}_coarse", "fine_names", "coarse_names"}
+    missing -= set(arrays)
+    if missing:
+        raise ValueError(f"{where} has no {', '.join(sorted(missing))}; {AGAIN}")
+    images = arrays[f"{name}_images"]
+    right = images.dtype == np.uint8 and images.shape[1:] == (32, 32, 3)
+    for level, classes in (("fine", 100), ("coarse", 20)):
+        labels = arrays[f"{name}_{level}"]
+        right &= labels.shape == images.shape[:1] and bool(np.isin(labels, range(classes)).all())
+        right &= arrays[f"{level}_names"].shape == (classes,)
+    if not right:
+        raise ValueError(f"{where}: the {name} arrays have the wrong shape or values; {AGAIN}")
+
 # %% ../nbs/01_data.ipynb #408adcf9
 def _fetch_cifar100(path: Path, download: bool) -> tuple[Images, Images]:
     "Download CIFAR-100, check it and write it to `path`."
@@ -546,18 +566,31 @@ def load_parts(path: Path) -> list[Images]:   # path: with train, test and perha
                              f"({', '.join(sorted(different))}): give both a sub-folder of each.")
     return parts
 
-# %% ../nbs/01_data.ipynb #a18b0202
-def _check_arrays(arrays, name: str, where) -> None:
-    "Raise ValueError unless all arrays of a split are there and of the right kind."
-    missing = {f"{name}_images", f"{name}_fine", f"{name}_coarse", "fine_names", "coarse_names"}
-    missing -= set(arrays)
-    if missing:
-        raise ValueError(f"{where} has no {', '.join(sorted(missing))}; {AGAIN}")
-    images = arrays[f"{name}_images"]
-    right = images.dtype == np.uint8 and images.shape[1:] == (32, 32, 3)
-    for level, classes in (("fine", 100), ("coarse", 20)):
-        labels = arrays[f"{name}_{level}"]
-        right &= labels.shape == images.shape[:1] and bool(np.isin(labels, range(classes)).all())
-        right &= arrays[f"{level}_names"].shape == (classes,)
-    if not right:
-        raise ValueError(f"{where}: the {name} arrays have the wrong shape or values; {AGAIN}")
+# %% ../nbs/01_data.ipynb #2da70048
+def evenly(
+    total: int,    # images there are
+    n: int,        # images wanted; all if there are fewer
+) -> torch.Tensor: # int64
+    "About n places, evenly spread over a set."
+    return torch.arange(0, total, max(1, total // n))
+
+# %% ../nbs/01_data.ipynb #57f3b748
+def show_images(
+    images: torch.Tensor,   # uint8 [N, 3, S, S]
+    titles=None,            # N strings
+    columns: int = 10,
+    scale: float = 1.0,     # inches an image
+):
+    "A grid of images as one matplotlib figure."
+    import matplotlib.pyplot as plt
+    rows = -(-len(images) // columns)
+    height = scale + 0.2 * (titles is not None)
+    fig, axes = plt.subplots(rows, columns, figsize=(scale * columns, height * rows), squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    for i, (ax, image) in enumerate(zip(axes.flat, images)):
+        ax.imshow(image.permute(1, 2, 0).numpy())
+        if titles is not None:
+            ax.set_title(titles[i], fontsize=7)
+    fig.tight_layout(pad=0.2)
+    return fig

@@ -125,7 +125,7 @@ STUDENTS = dict(resnet8=resnet8, resnet20=resnet20, resnet32=resnet32)
 TEACHERS = dict(resnet18=resnet18, resnet34=resnet34, resnet50=resnet50)
 NETWORKS = STUDENTS | TEACHERS
 
-
+# %% ../nbs/02_resnet.ipynb #2e5a0243
 def network(
     name: str,                # a key of NETWORKS
     num_classes: int = 100,

@@ -91,17 +91,23 @@ HEADLINE = {   # what the front page calls it -> method, form
     "paper's phase 1, solved": ("paper", SAME_FEATURES),
     "labels only, no teacher": ("ce", Form()),
     "two stages, paper's settings": ("paper", NEAR_PAPER),
+    "authors' code, solved": ("released", SAME_FEATURES),
+    "two stages, authors' code": ("released", None),   # None: the form that its recipe ends in
 }
 PAPER_STUDENT = 33.64   # percent, ResNet-8 taught by ResNet-18 (Table 3)
 
 
-def seen_once(records: list[Record], method: str, form: Form) -> Record:
-    "The one exploratory record of a method and form that has answered the test images."
-    found = [r for r in select(records, method=method, form=form, seed=0) if r.exploratory]
-    found = [r for r in found if r.test is not None]
+def seen_once(records: list[Record], method: str, form: Form | None) -> Record:
+    "The one record of a method and form that the front page shows, until seeds are complete."
+    found = [r for r in select(records, method=method, pair="resnet18/resnet8")
+             if r.test is not None and r.cue is None]
+    if method == "released":
+        found = [r for r in found if r.form == form or form is None and r.form.rate is not None]
+    else:
+        found = [r for r in found if r.form == form and r.exploratory and r.seed == 0]
     if len(found) != 1:
-        raise ValueError(f"{method}, {form.label}: {len(found)} exploratory records with test "
-                         f"answers at seed 0, but the front page needs one.")
+        raise ValueError(f"{method}, {form}: {len(found)} records with test answers, but the "
+                         "front page needs one.")
     return found[0]
 
 
@@ -114,7 +120,7 @@ def headline(records: list[Record]) -> dict[str, Record]:
 def plot_headline(rows: dict[str, Record]):
     "Test accuracy as dots with Wilson's 95 % intervals, and the paper's student as a line."
     import matplotlib.pyplot as plt
-    fig, ax = plt.subplots(figsize=(6.0, 4.2), layout="constrained")
+    fig, ax = plt.subplots(figsize=(6.0, 4.8), layout="constrained")
     for y, record in enumerate(reversed(rows.values())):
         interval = wilson_interval(int(record.right.sum()), len(record.right))
         score, low, high = (100 * value for value in interval)
@@ -151,16 +157,17 @@ def findings(records: list[Record]) -> str:
     paper, ours = rows["two stages, paper's settings"], rows["two stages, our settings"]
     rival, after = rows["one stage: CRD + labels"], rows["one stage, then phase 2"]
     before = rows["one stage: CRD + KD"]
-    solved = seen_once(records, "paper", SAME_FEATURES)
-    steps = [100 * h["accuracy"] for h in paper.history if h["stage"] == "phase2-adam"]
+    authors, solved = rows["two stages, authors' code"], rows["authors' code, solved"]
+    curve = [100 * h["accuracy"] for h in authors.history if "accuracy" in h]
     return f"""\
-1. **The paper's student may be weak because its classifier was not trained to the end.** \
-With settings close to the paper's, our student gets {100 * paper.test:.1f} % right (the paper's: \
-{PAPER_STUDENT} %). When its classifier stopped, after {len(steps)} passes over the images, it was \
-still gaining {(steps[-1] - steps[-5]) / 4:.1f} points a pass. The best classifier for the very \
-same features and the very same aim, computed directly (*solved*), gets {100 * solved.test:.1f} %. \
-That would be enough to explain so low a number; it does not prove that it does. \
-*One seed, exploratory.*
+1. **A classifier that was stopped too early suffices to explain the paper's low student.** The \
+authors' own recipe, run here on our teacher and split, gives a student with \
+{100 * authors.test:.1f} % right (the paper's: {PAPER_STUDENT} %). When it stopped, after 50 epochs \
+of phase 2, it was still gaining: {curve[-1] - curve[-3]:.1f} points in the last ten. \
+The best classifier for the very same features and the very same aim, computed directly \
+(*solved*), gets {100 * solved.test:.1f} %. Our reading of the paper's text shows the same \
+({100 * paper.test:.1f} and {100 * rows["paper's phase 1, solved"].test:.1f} %). Whether it is the \
+reason in the paper's own runs cannot be known from here. *One seed.*
 2. **Two stages have not clearly beaten one.** Our best two-stage student leads the best student \
 that was trained in one stage by {lead(ours, rival)}. It was also trained longer \
 ({ours.epochs + ours.finetune_epochs} passes, the other {rival.epochs}), and more of its settings \

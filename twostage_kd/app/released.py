@@ -6,7 +6,8 @@
 __all__ = ['SCALE', 'RATIO', 'ATTEMPTS', 'LEVELS', 'EVERY', 'ReleasedConfig', 'uniform', 'crop_boxes', 'resized_crop',
            'CropBatches', 'before_relu', 'last_maps', 'random_head', 'heads_of', 'teacher_answers', 'ReleasedLoss',
            'first_mean', 'epoch_at', 'step_decay', 'epoch_decay', 'looks', 'align_released', 'released_loss',
-           'random_classifier', 'soft_loss', 'finetune_released', 'released_phases', 'adam_until', 'phase2_loss']
+           'random_classifier', 'soft_loss', 'finetune_released', 'released_phases', 'adam_until', 'looked_at',
+           'phase2_loss']
 
 # %% ../../nbs/app/released.ipynb #6f32d9f5
 import copy
@@ -447,10 +448,10 @@ def adam_until(
     data: tuple[Images, Images],  # training and validation images
     config: Phase2Config,         # its rate, batch size, loss and seed
     run: Run,
-    epochs: int = 400,
-    within: float = 1e-3,         # of the optimum's loss
+    epochs: int = 4_000,
+    within: float = 0.01,         # of the optimum's loss
     stage: str = "adam-until",
-) -> tuple[list[dict], dict]:     # a record an epoch; the optimum, and the first epoch within reach
+) -> tuple[list[dict], dict]:     # a record an epoch; the optimum, and the first epoch near it
     "Adam on frozen features at a constant rate, beside the optimum that it approaches."
     train, validation = data
     views, x, where = len(features), features.flatten(0, 1), features.device
@@ -471,11 +472,11 @@ def adam_until(
             return accuracy(linear(held_out).cpu(), validation.fine)
 
     def evaluate(epoch):
-        seen = dict(accuracy=score(classifier))
-        if epoch < 10 or (epoch + 1) % 10 == 0:
-            with torch.no_grad():
-                seen["whole_loss"] = phase2_loss(classifier(x), logits, y, config).item()
-        return seen
+        if not looked_at(epoch + 1):
+            return {}
+        with torch.no_grad():
+            whole = phase2_loss(classifier(x), logits, y, config).item()
+        return dict(accuracy=score(classifier), whole_loss=whole)
 
     history = fit(run, stage, classifier, optimizer, batches, loss_of, epochs, constant,
                   evaluate=evaluate)
@@ -483,6 +484,11 @@ def adam_until(
             if r.get("whole_loss", math.inf) <= (1 + within) * optimum["loss"]]
     return history, dict(optimum, accuracy=score(solved), reached=near[0] if near else None,
                          largest_weight=solved.weight.abs().max().item())
+
+
+def looked_at(epochs: int) -> bool:
+    "Whether `adam_until` looks after so many epochs: 1 to 10, every tenth to 100, every fiftieth."
+    return epochs <= 10 or epochs <= 100 and epochs % 10 == 0 or epochs % 50 == 0
 
 
 def phase2_loss(logits, answers, labels, config: Phase2Config) -> torch.Tensor:
