@@ -162,8 +162,8 @@ def findings(records: list[Record]) -> str:
     return f"""\
 1. **A classifier that was stopped too early suffices to explain the paper's low student.** The \
 authors' own recipe, run here on our teacher and split, gives a student with \
-{100 * authors.test:.1f} % right (the paper's: {PAPER_STUDENT} %). When it stopped, after 50 epochs \
-of phase 2, it was still gaining: {curve[-1] - curve[-3]:.1f} points in the last ten. \
+{100 * authors.test:.1f} % right (the paper's: {PAPER_STUDENT} %). When it stopped, after 50 \
+epochs of phase 2, it was still gaining: {curve[-1] - curve[-3]:.1f} points in the last ten. \
 The best classifier for the very same features and the very same aim, computed directly \
 (*solved*), gets {100 * solved.test:.1f} %. Our reading of the paper's text shows the same \
 ({100 * paper.test:.1f} and {100 * rows["paper's phase 1, solved"].test:.1f} %). Whether it is the \
