@@ -4,7 +4,6 @@ The size is TWOSTAGE_KD_PRESET's (default: tutorial). Widget views and their sta
 picture that stands in the same output and a page does not change at every run; the frames of a slider go into a file beside
 the page (`frames.py`), for the documentation site. Then nbdev_clean takes its turn. What was
 run is written into the page's metadata, and `.ci/stale.py` compares it with the code of later days.
-With `--widgets` they stay, to be looked at in JupyterLab; not to be committed.
 A cell's line `#| fig-alt: ...` becomes the alternative text of its pictures.
 """
 import os
@@ -41,29 +40,26 @@ def describe(cell) -> None:
             output.setdefault("metadata", {})["image/png"] = {"alt": alt[1]}
 
 
-def execute(path: Path, widgets: bool = False) -> None:
+def execute(path: Path) -> None:
     """Run one notebook with its folder as the working directory; written only if every cell succeeds."""
     nb = nbformat.read(path, as_version=4)
     code = described(path, os.environ.get("TWOSTAGE_KD_PRESET") or "tutorial")  # before it runs: a page may take long
     where = {"metadata": {"path": str(path.parent)}}
     NotebookClient(nb, timeout=None, kernel_name="python3", resources=where, coalesce_streams=True).execute()
     keep_frames(nb, path)
-    if not widgets:
-        nb.metadata.pop("widgets", None)
+    nb.metadata.pop("widgets", None)
     nb.metadata[KEY] = code
     for cell in nb.cells:
         if cell.cell_type == "code":
             describe(cell)
-            if not widgets:
-                cell.outputs = without_widgets(cell.outputs)
+            cell.outputs = without_widgets(cell.outputs)
     nbformat.write(nb, path)
     subprocess.run(["nbdev_clean", "--fname", str(path)], cwd=ROOT, check=True)
 
 
 if __name__ == "__main__":
-    widgets = "--widgets" in sys.argv
-    pages = [Path(argument) for argument in sys.argv[1:] if argument != "--widgets"]
+    pages = [Path(argument) for argument in sys.argv[1:]]
     for path in pages or sorted((ROOT / "nbs").rglob("[!.]*.ipynb")):
         start = time.perf_counter()
-        execute(path.resolve(), widgets)
+        execute(path.resolve())
         print(f"{path.name}: {time.perf_counter() - start:.0f} s", flush=True)

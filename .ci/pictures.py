@@ -78,11 +78,16 @@ def embedding(ax, test: Images, image: int, degrees: float, style: dict) -> None
 
 
 def push(ax, degrees: float) -> None:
-    "The arrow by which a negative drives the lost student away, thick if the two are near."
+    "The arrow by which a negative drives the lost student away from itself, thick if it is near."
     nearness = math.cos(math.radians(degrees - LOST))    # the cosine of the two embeddings
     width = 0.7 + 4 * math.exp((nearness - 1) / 0.4)
-    ax.annotate("", at(LOST, 0.93), at(degrees, 0.96), zorder=1, arrowprops=dict(
-        arrowstyle="-|>", lw=width, ls="--", color="C0", shrinkA=4, shrinkB=6, mutation_scale=12))
+    start, end = at(LOST), at(degrees)
+    away = [a - b for a, b in zip(start, end)]
+    length = math.hypot(*away)
+    tip = [a + 0.42 * part / length for a, part in zip(start, away)]
+    ax.plot(*zip(start, end), ls=":", lw=0.8, color="C0", zorder=0)
+    ax.annotate("", tip, start, zorder=1, arrowprops=dict(
+        arrowstyle="-|>", lw=width, color="C0", shrinkA=5, shrinkB=0, mutation_scale=12))
 
 
 def contrast(test: Images, logits: torch.Tensor) -> None:
@@ -102,7 +107,7 @@ def contrast(test: Images, logits: torch.Tensor) -> None:
         ax.axis("off")
     axes[0].annotate("", at(25, 0.94), at(113, 0.95), arrowprops=PULL)
     axes[0].text(0.22, 0.38, "pull", color="C2", fontsize=10, fontweight="bold")
-    axes[0].text(-0.62, -0.5, "push", color="C0", fontsize=10, fontweight="bold")
+    axes[0].text(-1.22, 1.32, "push", color="C0", fontsize=10, fontweight="bold")
     handles = [plt.Line2D([], [], **style) for style in (STUDENT, SAME, OTHERS)]
     fig.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     keep(fig, "contrast")

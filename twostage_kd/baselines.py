@@ -17,7 +17,7 @@ from .engine.checks import check_fields, check_number, check_whole
 from .phase1 import (
     Phase1Config, alignment_metrics, crd_losses, fill_banks, monitored, move_banks, stage1_loss)
 from .phase2 import (
-    Phase2Config, distillation_loss, frozen_optimum, last_features, scores_of)
+    Phase2Config, distillation_loss, frozen_optimum, frozen_features, scores_of)
 from .teacher import TeacherCache, decayed
 from .engine.training import Run, autocast, exponential, fit
 
@@ -133,12 +133,8 @@ def floor(
     run: Run,
 ) -> tuple[nn.Module, list[dict]]:
     "A student as it is, with the best classifier on its frozen features."
-    train, validation = data
-    where = student.classifier.weight.device
-    batches = Batches(train, seed=config.seed, views=cache.views, device=where)
-    features = last_features(student, batches, cache.views)                        # (V, N, C2)
-    held_out = last_features(student, Batches(validation, device=where), 1)[0]     # (N, C2)
-    return frozen_optimum(student, features, held_out, cache, data, config, run, "floor")
+    features = frozen_features(student, data, cache.views, config.seed)   # [V, N, C2], [M, C2]
+    return frozen_optimum(student, *features, cache, data, config, run, "floor")
 
 def ceiling(
     teacher: nn.Module,

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from configparser import ConfigParser
 from pathlib import Path
 
 import nbformat
@@ -22,6 +21,9 @@ from fastcore.docments import docments
 from nbformat.v4 import new_markdown_cell, new_output
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from readme import owned  # noqa: E402
+
 ROOT = HERE.parents[1]
 NBS = ROOT / "nbs"
 MATHJAX = "mathjax@3.2.2"
@@ -52,13 +54,10 @@ def tables_of_contents() -> str:
     return "\n\n".join(parts)
 
 
-def owned(text: str) -> str:
-    """The addresses of this repository, with its owner and name from settings.ini."""
-    config = ConfigParser()
-    config.read(ROOT / "settings.ini", encoding="utf-8")
-    names = config["DEFAULT"]
-    text = re.sub(r"\bOWNER(/|\.github\.io/)twostage_kd\b", rf"{names['user']}\1{names['repo']}", text)
-    return text.replace("](../LICENSE)", f"](https://github.com/{names['user']}/{names['repo']}/blob/main/LICENSE)")
+def linked(text: str) -> str:
+    """The addresses of this repository, and the licence, which is no page of the site."""
+    text = text.replace("](../LICENSE)", "](https://github.com/OWNER/twostage_kd/blob/main/LICENSE)")
+    return owned(text)
 
 
 def slider(facts: dict, alt: str, depth: int) -> str:
@@ -106,7 +105,7 @@ def page(path: Path, problems: Problems):
                 if cell.cell_type == "markdown" or cell.cell_type == "code" and shown(cell, depth, found)]
     for cell in nb.cells:
         if cell.cell_type == "markdown":
-            cell.source = owned(cell.source)
+            cell.source = linked(cell.source)
             if PICTURE.search(cell.source):
                 found.append(f"a picture has no alternative text: {cell.source[:60]!r}")
     while nb.cells and re.fullmatch(r"##+ Tests.*", nb.cells[-1].source.strip(), re.DOTALL):

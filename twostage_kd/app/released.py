@@ -6,8 +6,7 @@
 __all__ = ['SCALE', 'RATIO', 'ATTEMPTS', 'LEVELS', 'EVERY', 'ReleasedConfig', 'uniform', 'crop_boxes', 'resized_crop',
            'CropBatches', 'before_relu', 'last_maps', 'random_head', 'heads_of', 'teacher_answers', 'ReleasedLoss',
            'first_mean', 'epoch_at', 'step_decay', 'epoch_decay', 'looks', 'align_released', 'released_loss',
-           'random_classifier', 'soft_loss', 'finetune_released', 'released_phases', 'adam_until', 'looked_at',
-           'phase2_loss']
+           'random_classifier', 'soft_loss', 'finetune_released', 'released_phases', 'adam_until', 'looked_at']
 
 # %% ../../nbs/app/released.ipynb #6f32d9f5
 import copy
@@ -27,8 +26,8 @@ from ..engine.scores import BankOrder, pooled_scores
 from ..engine.training import Progress, Run, autocast, constant, fit, precision
 from ..phase1 import alignment_metrics
 from ..phase2 import (
-    SCORED, CachedFeatures, Phase2Config, distillation_loss, frozen_optimum, held_out_accuracy,
-    last_features, solve_classifier)
+    SCORED, CachedFeatures, Phase2Config, configured_loss, distillation_loss, frozen_features,
+    frozen_optimum, held_out_accuracy, solve_classifier)
 from ..teacher import TeacherCache, accuracy, weights_digest
 
 # %% ../../nbs/app/released.ipynb #e16d9ae5
@@ -431,11 +430,8 @@ def released_phases(
 ) -> dict[str, nn.Module]:   # frozen: solved on the features of phase 1; finetuned: the authors'
     "Both phases as the authors ran them, and the solved classifier on the features of the first."
     aligned, _ = align_released(student, teacher, data, config, run)
-    where = aligned.classifier.weight.device
-    views = Batches(data[0], seed=config.seed, views=cache.views, device=where)
-    features = last_features(aligned, views, cache.views)
-    held_out = last_features(aligned, Batches(data[1], device=where), 1)[0]
-    solved, _ = frozen_optimum(aligned, features, held_out, cache, data, phase2, run)
+    features = frozen_features(aligned, data, cache.views, config.seed)
+    solved, _ = frozen_optimum(aligned, *features, cache, data, phase2, run)
     crops = teacher_answers(teacher, data[0], config, run)
     tuned, _ = finetune_released(aligned, crops, data, config, run)
     return dict(frozen=solved, finetuned=tuned)
@@ -465,7 +461,7 @@ def adam_until(
 
     def loss_of(batch):
         f, labels, index, view = batch
-        return phase2_loss(classifier(f), cache.get(index, view)[2], labels, config)
+        return configured_loss(classifier(f), cache.get(index, view)[2], labels, config)
 
     def score(linear):
         with torch.no_grad():
@@ -475,7 +471,7 @@ def adam_until(
         if not looked_at(epoch + 1):
             return {}
         with torch.no_grad():
-            whole = phase2_loss(classifier(x), logits, y, config).item()
+            whole = configured_loss(classifier(x), logits, y, config).item()
         return dict(accuracy=score(classifier), whole_loss=whole)
 
     history = fit(run, stage, classifier, optimizer, batches, loss_of, epochs, constant,
@@ -489,9 +485,3 @@ def adam_until(
 def looked_at(epochs: int) -> bool:
     "Whether `adam_until` looks after so many epochs: 1 to 10, every tenth to 100, every fiftieth."
     return epochs <= 10 or epochs <= 100 and epochs % 10 == 0 or epochs % 50 == 0
-
-
-def phase2_loss(logits, answers, labels, config: Phase2Config) -> torch.Tensor:
-    "Section 3.2's loss with the settings of lesson 07."
-    return distillation_loss(logits, answers, labels, config.temperature, config.kl_weight,
-                             config.t_squared)

@@ -38,7 +38,7 @@ from ..engine.training import Clock, Run, autocast, device, precision
 from ..phase1 import (
     Phase1Config, align, alignment_metrics, crd_losses, snapshot, teachers_classifier)
 from ..phase2 import (
-    Phase2Config, adam_classifier, finetune, frozen_optimum, last_features)
+    Phase2Config, adam_classifier, finetune, frozen_features, frozen_optimum, last_features)
 from ..shortcuts import (
     Bias, biased, cue_probe, few, measure, other_classes, patch_mask, reweighted, saliency,
     share_on_cue, test_sets)
@@ -499,10 +499,9 @@ def _plain(trial: Trial) -> dict:
 def phase2_forms(
     trial: Trial, student, heads, teacher, cache: TeacherCache, data, run: Run,
     repair: Images | None = None,   # clean images, for the forms "reweighted"
+    known: tuple | None = None,     # of `frozen_features`, if they are there
 ) -> dict[Form, tuple[torch.nn.Module, list[dict]]]:   # form -> the student and its own history
     "All students that a trial ends in."
-    where = student.classifier.weight.device
-    views = cache.views
     out = {}
     if Form() in trial.forms:
         out[Form()] = student, []
@@ -515,15 +514,13 @@ def phase2_forms(
     if all(form in out for form in trial.forms):
         return out
 
-    batches = Batches(data[0], seed=trial.seed, views=views, device=where)
-    features = last_features(student, batches, views)
-    held_out = last_features(student, Batches(data[1], device=where), 1)[0]
+    features = known or frozen_features(student, data, cache.views, trial.seed)
     solved, near = {}, None
     for loss in ("t2", "plain", "kl", "ce"):
         if not any(form.loss == loss for form in trial.forms):
             continue
         config = phase2_config(trial, Form("solved", loss))
-        solved[loss] = frozen_optimum(student, features, held_out, cache, data, config, run,
+        solved[loss] = frozen_optimum(student, *features, cache, data, config, run,
                                       f"solved-{loss}", near)
         near = solved[loss][0].classifier
     for form in trial.forms:
@@ -531,8 +528,7 @@ def phase2_forms(
         if form.kind == "solved":
             out[form] = solved[form.loss]
         elif form.kind == "adam":
-            out[form] = adam_classifier(student, features, held_out, cache, data, config, run,
-                                        stage)
+            out[form] = adam_classifier(student, *features, cache, data, config, run, stage)
         elif form.kind == "finetuned":
             model, history = finetune(solved[form.loss][0], cache, data, config, run, stage)
             out[form] = model, solved[form.loss][1] + history
@@ -571,17 +567,13 @@ def perform_released(
     crops = teacher_answers(teacher, parts.train, config, run)
     tuned, tuning_history = finetune_released(student, crops, data, config, run,
                                               watched=parts.tests.get("test"))
-    student = tuned   # the very features that its own classifier stands on
-    students = phase2_forms(replace(trial, forms=tuple(others)), student, None, teacher, cache,
-                            data, run)
+    features = frozen_features(tuned, data, cache.views, trial.seed)   # what its own stands on
+    students = phase2_forms(replace(trial, forms=tuple(others)), tuned, None, teacher, cache,
+                            data, run, known=features)
     students[own] = tuned, tuning_history
 
-    adam = Form("adam", "t2")
-    where = student.classifier.weight.device
-    views = Batches(parts.train, seed=trial.seed, views=cache.views, device=where)
-    features = last_features(student, views, cache.views)
-    held_out = last_features(student, Batches(parts.validation, device=where), 1)[0]
-    curve, _ = adam_until(features, held_out, cache, data, phase2_config(trial, adam), run)
+    adam = Form("adam", "t2")   # goes on from the authors' classifier; the curve from a random one
+    curve, _ = adam_until(*features, cache, data, phase2_config(trial, adam), run)
     students[adam] = students[adam][0], students[adam][1] + looked_at_only(curve)
     return history, students
 

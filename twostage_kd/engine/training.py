@@ -415,7 +415,7 @@ def check_finite(loss: torch.Tensor, optimizer, batch, step: str) -> None:
         return
     rate = optimizer.param_groups[0]["lr"]
     images = ", ".join(str(image) for image in batch[2].tolist()[:8])
-    raise ValueError(f"{step}: the loss is {float(loss)} at rate {rate:.4g}, images {images} ...: "
+    raise ValueError(f"{step}: the loss is {loss.item()} at rate {rate:.4g}, images {images} ...: "
                      "lower the rate, or look at these images; the last checkpoint is kept.")
 
 def check_weights(model: nn.Module, step: str) -> None:
