@@ -29,6 +29,8 @@ NBS = ROOT / "nbs"
 MATHJAX = "mathjax@3.2.2"
 GROUPS = {"Lessons": ".", "Engine": "engine", "App": "app", "Benchmarks": "benchmarks"}
 FLAG = re.compile(r"^#\|\s*(.+?)\s*$", re.MULTILINE)
+ANCHOR = re.compile(r'<a id="([\w-]+)"></a>')
+LINK = re.compile(r"\]\((?:(?:[\w/.]*/)?([\w-]+)\.ipynb)?#([\w-]+)\)")
 PICTURE = re.compile(r"!\[\s*\]\(")
 
 
@@ -58,6 +60,20 @@ def linked(text: str) -> str:
     """The addresses of this repository, and the licence, which is no page of the site."""
     text = text.replace("](../LICENSE)", "](https://github.com/OWNER/twostage_kd/blob/main/LICENSE)")
     return owned(text)
+
+
+def anchored(text: str, here: str) -> str:
+    """HTML anchors as targets that Sphinx knows; `here`: the page's name, since targets must differ between pages."""
+    text = ANCHOR.sub(lambda m: f"({here}-{m[1]})=", text)
+    return LINK.sub(lambda m: target(m[0], m[1] or here, m[2]), text)
+
+
+def target(link: str, page: str, name: str) -> str:
+    """A link to an anchor by its new name; other links as they are."""
+    found = [path for path in NBS.rglob("[!.]*.ipynb") if path.stem == page]
+    if found and f'<a id=\\"{name}\\"></a>' in found[0].read_text(encoding="utf-8"):
+        return f"](#{page}-{name})"
+    return link
 
 
 def slider(facts: dict, alt: str, depth: int) -> str:
@@ -105,7 +121,7 @@ def page(path: Path, problems: Problems):
                 if cell.cell_type == "markdown" or cell.cell_type == "code" and shown(cell, depth, found)]
     for cell in nb.cells:
         if cell.cell_type == "markdown":
-            cell.source = linked(cell.source)
+            cell.source = anchored(linked(cell.source), path.stem)
             if PICTURE.search(cell.source):
                 found.append(f"a picture has no alternative text: {cell.source[:60]!r}")
     while nb.cells and re.fullmatch(r"##+ Tests.*", nb.cells[-1].source.strip(), re.DOTALL):
