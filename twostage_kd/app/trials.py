@@ -435,18 +435,34 @@ COMPUTES = ("engine.caches", "engine.processes", "engine.randomness", "engine.sc
             "baselines")
 
 
-def code_digest(purpose: str = "confirm") -> str:   # of a trial
-    "Names the code that computes a training; comments, docstrings and layout do not count."
+def code_digest(trial: Trial) -> str:   # 16 hexadecimal digits
+    "Names the code that computes a training; comments, docstrings, types and layout do not count."
+    modules = list(COMPUTES)
+    if trial.purpose == "shortcut":
+        modules.append("shortcuts")
+    if trial.method == "released":
+        modules.append("app.released")
+
     state = hashlib.sha256()
-    for name in COMPUTES + (("shortcuts",) if purpose == "shortcut" else ()):
+    for name in modules:
         source = Path(importlib.import_module(f"twostage_kd.{name}").__file__)
         tree = ast.parse(source.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(body, list) and body and _is_docstring(body[0]):
-                body[0] = ast.Pass()
-        state.update(ast.dump(tree).encode())
+        state.update(_computing(tree).encode())
     return state.hexdigest()[:16]
+
+
+def _computing(node) -> str:   # node: of a syntax tree, a list of them, or a plain value
+    "A syntax tree as text, without docstrings and types, and the same under every Python."
+    if isinstance(node, list):
+        return "[" + ",".join(_computing(item) for item in node if not _is_docstring(item)) + "]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    typed = isinstance(node, ast.arg | ast.FunctionDef | ast.AsyncFunctionDef)
+    fields = [
+        f"{name}={_computing(value)}" for name, value in ast.iter_fields(node)
+        if value not in (None, [])                             # Python's versions differ in these
+        and not (typed and name in ("annotation", "returns"))]   # a field of a dataclass keeps its
+    return f"{type(node).__name__}({','.join(fields)})"
 
 
 def _is_docstring(node) -> bool:
@@ -462,7 +478,9 @@ def perform(trial: Trial, root: Path, results: Path) -> None:
     if trial.method == "teacher":
         again = trial.purpose == "shortcut" and trial.teacher_rho is None   # it has a record
         history = [] if again else teacher_run.history("teacher")
-        return store(trial, parts, teacher_run, history, {Form(): (teacher, [])}, results)
+        students = {Form(): (teacher, [])}
+        return store(trial, parts, teacher_run, history, students, results,
+                     teacher_weights=weights_digest(teacher))
 
     cache = answers_of(teacher, trial, parts, root, where)
     run = Run(root / "study" / trial.name, dict(trial=_plain(trial)))
@@ -700,7 +718,7 @@ def _made(run: Run, trial: Trial) -> dict:
     "Where and by which code a run was made."
     made = json.loads(run.file("config.json").read_text())["environment"]
     return dict(date=made["started"][:10], device=made["device"], precision=precision(device()),
-                threads=made["threads"], commit=made["commit"], code=code_digest(trial.purpose))
+                threads=made["threads"], commit=made["commit"], code=code_digest(trial))
 
 # %% ../../nbs/app/trials.ipynb #5775d69d
 def peak_megabytes() -> float | None:
