@@ -249,6 +249,7 @@ def rows(done: dict[str, list[Record]]) -> list[Row]:   # done: finished trainin
     authors = Trial("released", 1, AUTHORS.epochs, RELEASED_FORMS,
                     finetune_epochs=AUTHORS.finetune_epochs)
     out.append(Row(33, authors, True))   # right behind the first confirming seed
+    out.append(Row(37, *confirming("ce-fresh", 1, done)))   # do four stored views cost anything?
     out += shortcut_rows(done)
     out += [Row(50, teacher_trial(seed), True) for seed in (4, 5)]
     again = dict.fromkeys(("ce", "crd-kd", *rivals(done), "paper", "table"))
