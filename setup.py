@@ -25,7 +25,7 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
     long_description_content_type="text/markdown",
     packages=find_packages(include=["twostage_kd", "twostage_kd.*"]),
-    package_data={"twostage_kd": ["results/**/*", "app/*.html", "app/*.css"]},
+    package_data={"twostage_kd": ["py.typed", "results/**/*", "app/*.html", "app/*.css"]},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
     extras_require={"dev": cfg["dev_requirements"].split(), "site": cfg["site_requirements"].split(),

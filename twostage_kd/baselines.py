@@ -71,12 +71,14 @@ def weighted_sum(
         features = student.features(x)
         logits = student.classifier(features[1]).float()
     if config.kl_weight:
-        loss = distillation_loss(logits, answers[2], y, config.temperature, config.kl_weight,
-                                 config.t_squared)
+        loss = distillation_loss(
+            logits, answers[2], y,  # type: ignore[index]  # `one_stage` refuses to go without
+            config.temperature, config.kl_weight, config.t_squared)
     else:
         loss = F.cross_entropy(logits, y)
     if crd:
-        loss = loss + config.crd_weight * stage1_loss(crd, features, answers, index, phase1)
+        loss = loss + config.crd_weight * stage1_loss(
+            crd, features, answers, index, phase1)  # type: ignore[arg-type]
     return loss
 
 # %% ../nbs/10_baselines.ipynb #5064298b
@@ -96,12 +98,13 @@ def one_stage(
         raise ValueError("KD and CRD need the teacher's answers: give a cache.")
     crd = nn.ModuleDict()
     if config.crd_weight:
-        crd = crd_losses(student, cache, train, phase1).to(where)
+        crd = crd_losses(student, cache, train, phase1).to(where)  # type: ignore[arg-type]
     batches = Batches(train, config.batch_size, config.seed, config.views, where)
 
     def loss_of(batch):
         _, _, index, view = batch
-        answers = cache.get(index, view) if config.kl_weight or crd else None
+        answers = (cache.get(index, view)  # type: ignore[union-attr]
+                   if config.kl_weight or crd else None)
         return weighted_sum(student, crd, batch, answers, config, phase1)
 
     held_out, known = monitored(validation, cache, where)
@@ -116,7 +119,7 @@ def one_stage(
 
     def begin() -> None:
         if crd and phase1.bank_start == "embeddings" and hasattr(crd["last"], "fill"):
-            fill_banks(student, crd, cache, batches)
+            fill_banks(student, crd, cache, batches)  # type: ignore[arg-type]
 
     history = fit(run, "one-stage", learns, optimizer, batches, loss_of, config.epochs,
                   lambda t: exponential(t, config.lr_end), result=student,
@@ -147,5 +150,5 @@ def ceiling(
     where = teacher.classifier.weight.device
     views = [cache.answers[view].split(cache.widths, 1)[1].float() for view in range(cache.views)]
     features = torch.stack(views).to(where)                                        # (V, N, C2)
-    held_out = cache.validation.plain()[1].to(where)                               # (N, C2)
+    held_out = cache.validation.plain()[1].to(where)  # type: ignore[union-attr]   # (N, C2)
     return frozen_optimum(teacher, features, held_out, cache, data, config, run, "ceiling")

@@ -74,7 +74,7 @@ def _in_batch(
     "Section 3.1's equation; to the letter (all j != i) where each image has a key of its own."
     positive = (z[0] * z[1]).sum(1) / tau                              # (B,)
     everyones = gather(keys)   # of all processes, if there are several
-    loss = 0
+    loss = 0  # type: torch.Tensor  # type: ignore[assignment]
     for anchor in z[:1 + symmetric]:
         scores = anchor @ gather(anchor).t() / tau                     # (B, B)
         negatives = scores.masked_fill(keys[:, None] == everyones, -math.inf)

@@ -224,7 +224,8 @@ def monitored(
     index = evenly(len(validation), MONITORED)
     answers = None
     if cache is not None:
-        answers = TeacherCache(cache.validation.answers[:, index], cache.widths)
+        answers = TeacherCache(
+            cache.validation.answers[:, index], cache.widths)  # type: ignore[union-attr]
     return Batches(validation.subset(index), device=where), answers
 
 # %% ../nbs/06_phase1.ipynb #a6snap01
@@ -276,7 +277,7 @@ def align(
     "Phase 1: align the student's features with the teacher's; returns the student and its history."
     train, validation = data
     where = next(student.parameters()).device
-    student.tap = config.tap
+    student.tap = config.tap  # type: ignore[assignment]  # a string, as torch does not know
     crd = (crd_losses(student, cache, train, config) if crd is None else crd).to(where)
     learns = nn.ModuleDict(dict(stem=student.stem, stages=student.stages, crd=crd))
     optimizer = torch.optim.SGD(decayed(learns, config.weight_decay), lr=config.lr,

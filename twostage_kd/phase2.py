@@ -115,7 +115,7 @@ def pull(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     "Section 3.2's loss, summed over the batch and without the teacher's entropy; and its gradient."
     T, weight = config.temperature, config.kl_weight
-    loss = 0.0
+    loss = 0.0  # type: torch.Tensor  # type: ignore[assignment]
     gradient = torch.zeros_like(logits)
     if weight > 0:
         log_q = (logits / T).log_softmax(1)
@@ -182,10 +182,12 @@ def solve_classifier(
     with Progress(config.iterations, "L-BFGS iterations") as progress:
         solver.step(closure)
         loss = closure()
-    gradient = torch.cat([p.grad.flatten() for p in linear.parameters()]).norm().item()
+    gradient = torch.cat([
+        p.grad.flatten() for p in linear.parameters()  # type: ignore[union-attr]
+    ]).norm().item()
     with torch.no_grad():
         linear.weight /= std
-        linear.bias -= linear.weight @ mean.double()
+        linear.bias -= linear.weight @ mean.double()  # type: ignore[misc]  # in place
     return linear.float(), dict(loss=loss.item(), gradient_norm=gradient,
                                 iterations=made["n_iter"])
 

@@ -37,7 +37,7 @@ class ResNet(nn.Module):
         for stage in self.stages[:-1]:
             x = stage(x)
         pen = x
-        last_stage = self.stages[-1]
+        last_stage = self.stages[-1]  # type: nn.Sequential  # type: ignore[assignment]
         for i, block in enumerate(last_stage):
             last_block = i == len(last_stage) - 1
             if self.tap == "blocks" and last_block and i > 0:
@@ -202,7 +202,7 @@ def images_per_second(
     x = torch.randn(batch_size, 3, size, size, device=device)
     x = x.to(memory_format=torch.channels_last)
     model.train(train)
-    times = []
+    times = []  # type: list[float]
     end = time.perf_counter() + seconds
     while len(times) < 4 or time.perf_counter() < end:
         start = time.perf_counter()

@@ -21,7 +21,8 @@ def count_cells(
 ) -> tuple[int, int, int, int]:
     "How many images both get right, only A, only B, and neither: a, b, c, d."
     cells = right_a & right_b, right_a & ~right_b, ~right_a & right_b, ~right_a & ~right_b
-    return tuple(int(cell.sum()) for cell in cells)
+    a, b, c, d = (int(cell.sum()) for cell in cells)
+    return a, b, c, d
 
 # %% ../nbs/08_statistics.ipynb #c928fec5
 def _ratio(numerator, denominator, missing: str):
@@ -298,15 +299,15 @@ class Contingency(Counts):
 
     def accuracy_difference(self, method: str = "tango", level: float = LEVEL) -> Interval:
         "Accuracy of A less accuracy of B, by 'tango' or 'wald'."
-        return accuracy_difference(*self, method, level)
+        return accuracy_difference(self.a, self.b, self.c, self.d, method, level)
 
     def mcnemar(self, method: str = "edwards") -> "TestResult":
         "McNemar's test: 'edwards', 'uncorrected', 'exact' or 'midp'."
-        return mcnemar(*self, method)
+        return mcnemar(self.a, self.b, self.c, self.d, method)
 
     def chi_square(self, yates: bool = True) -> "TestResult":
         "The chi-square test of independence, with Yates' correction or without."
-        return chi_square(*self, yates)
+        return chi_square(self.a, self.b, self.c, self.d, yates)
 
     def minimum_detectable_difference(self, power: float = 0.8, level: float = LEVEL) -> float:
         "The smallest accuracy difference that McNemar's test finds with this power."
@@ -570,7 +571,7 @@ def plot_pair(
     if cell not in CELLS:
         raise ValueError(f"cell is {cell!r}; choose one of {list(CELLS)}")
     fig = plt.figure(figsize=(10, 5.4), layout="constrained")
-    left, panel = fig.subfigures(1, 2, width_ratios=(1, 1.25))
+    left, panel = fig.subfigures(1, 2, width_ratios=(1, 1.25))  # type: ignore[misc]
     top, bottom = left.subplots(2, 1, height_ratios=(1.25, 1))
     table = Contingency.from_predictions(labels, a.prediction, b.prediction)
     draw_counts(top, table, *(textwrap.fill(record.label, 40) for record in (a, b)))

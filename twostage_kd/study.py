@@ -52,7 +52,7 @@ def compare(a: list[Record], b: list[Record]) -> Difference:
     of_a = {record.seed: record for record in a}
     of_b = {record.seed: record for record in b}
     seeds = tuple(sorted(of_a.keys() & of_b.keys()))
-    points = tuple(100 * (of_a[seed].test - of_b[seed].test) for seed in seeds)
+    points = tuple(100 * (of_a[seed].tested - of_b[seed].tested) for seed in seeds)
     return Difference(seeds, points)
 
 
@@ -149,7 +149,7 @@ def seen_once(records: list[Record], method: str, form: Form | None) -> Record:
 def headline(records: list[Record]) -> dict[str, Record]:
     "The students of the front page by the names that it gives them, best first."
     rows = {name: seen_once(records, *row) for name, row in HEADLINE.items()}
-    return dict(sorted(rows.items(), key=lambda row: -row[1].test))
+    return dict(sorted(rows.items(), key=lambda row: -row[1].tested))
 
 # %% ../nbs/12_study.ipynb #f1a0c3d4
 def plot_headline(rows: dict[str, Record]):
@@ -200,12 +200,12 @@ def findings(records: list[Record]) -> str:
     return f"""\
 1. **A classifier that was stopped too early suffices to explain the paper's low student.** The \
 authors' own recipe, run here on our teacher and split, gives a student with \
-{100 * authors.test:.1f} % right (the paper's: {PAPER_STUDENT} %). When it stopped, after 50 \
+{100 * authors.tested:.1f} % right (the paper's: {PAPER_STUDENT} %). When it stopped, after 50 \
 epochs of phase 2, it was still gaining: {curve[-1] - curve[-11]:.1f} points in the last ten. \
 The best classifier for the very same features and the very same aim, computed directly \
-(*solved*), gets {100 * solved.test:.1f} %; small steps at the paper's rate need about \
+(*solved*), gets {100 * solved.tested:.1f} %; small steps at the paper's rate need about \
 {near[0]:,} epochs to come within 1 % of its loss. Our reading of the paper's text shows the same \
-({100 * paper.test:.1f} and {100 * rows["paper's phase 1, solved"].test:.1f} %). Whether it is the \
+({100 * paper.tested:.1f} and {100 * rows["paper's phase 1, solved"].tested:.1f} %). Whether it is the \
 reason in the paper's own runs cannot be known from here. *One seed, {authors.device}, \
 {authors.precision}.*
 2. **Two stages have not clearly beaten one.** Our best two-stage student leads the best student \
@@ -213,7 +213,7 @@ that was trained in one stage by {lead(ours, rival)}. It was also trained longer
 ({ours.epochs + ours.finetune_epochs} passes, the other {rival.epochs}), and more of its settings \
 were tried. *One seed, exploratory.*
 3. **Phase 2 helps a student trained in one stage, too.** The CRD + KD student goes from \
-{100 * before.test:.1f} to {100 * after.test:.1f} % when {after.finetune_epochs} passes of the \
+{100 * before.tested:.1f} to {100 * after.tested:.1f} % when {after.finetune_epochs} passes of the \
 same phase 2 are added. It is then ahead of the two-stage student by {lead(after, ours)}. \
 *One seed, exploratory.*
 4. **Shortcuts, the paper's title, have not been measured**, neither in the paper nor, so far, \

@@ -17,6 +17,7 @@ TABLE3 = {   # Table 3 of the paper; its p-values are all "< 0.00001"
 
 # %% ../nbs/09_table3.ipynb #5863b99e
 import math
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from functools import partial
 
@@ -30,7 +31,7 @@ def _printed(value) -> tuple[float, float]:
     text = str(value).strip()
     try:
         number = Decimal(text.rstrip("%"))
-        half = Decimal(1).scaleb(number.as_tuple().exponent) / 2
+        half = Decimal(1).scaleb(number.as_tuple().exponent) / 2  # type: ignore[arg-type]
     except (InvalidOperation, TypeError):
         raise ValueError(f"{value!r} is not a number; write it as printed, such as '67.53%'") \
             from None
@@ -47,7 +48,7 @@ def _counts(n: int, accuracy) -> range:
     return range(max(0, math.ceil(fewest)), min(n, math.floor(most)) + 1)
 
 # %% ../nbs/09_table3.ipynb #b682942f
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Callable]] = {
     "mcnemar": {"corrected": mcnemar_statistic,                           # Edwards
                 "uncorrected": partial(mcnemar_statistic, edwards=False)},
     "chi_square": {"corrected": chi_square_statistic,                     # Yates

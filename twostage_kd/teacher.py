@@ -224,7 +224,7 @@ def tutorial_teacher(
     px = TeacherConfig.px if size.stem == "pool" else (32,)
     config = TeacherConfig(epochs=size.teacher_epochs, stem=size.stem, px=px)
     images = data[0].digest()
-    folder = data_root().parent / "notebooks" / f"{size.name}-{images[:8]}"
+    folder = data_root().parent / "notebooks" / f"{size.name}-{images[:8]}"  # type: Path | str
     if size.name == "smoke":
         folder = tempfile.mkdtemp()
     run = Run(folder, dict(teacher="resnet18", images=images, **asdict(config)))

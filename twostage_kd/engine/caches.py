@@ -100,7 +100,7 @@ def stored_answers(
     if not all(digests):
         with only_here(f"{path}.lock", f"cache {path}"):
             _fill(path, made, chunks, digests, ask, where)
-    elif "digests" not in (record := _read_record(path, made)):
+    elif "digests" not in (record := _read_record(path, made)):  # type: ignore[operator]
         with contextlib.suppress(OSError):     # an older cache that cannot be written
-            _write_record(path, record, digests)
+            _write_record(path, record, digests)  # type: ignore[arg-type]  # there is one
     return torch.from_numpy(np.memmap(path, np.float16, "c", shape=shape))

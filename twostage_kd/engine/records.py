@@ -155,7 +155,7 @@ class Record:
     commit: str | None = None
     code: str | None = None           # digest of the code that computed it
     teacher_weights: str | None = None   # SHA-256
-    folder: Path | None = field(default=None, compare=False, repr=False)
+    folder: Path = field(default=Path(), compare=False, repr=False)
 
     @property
     def exploratory(self) -> bool:
@@ -217,6 +217,13 @@ class Record:
         return own | dict(form=asdict(self.form), recounted=counted)
 
     @property
+    def tested(self) -> float:
+        "Accuracy on the test images, of 1. Raises ValueError for a training that never saw them."
+        if self.test is None:
+            raise ValueError(f"{self.id} was not asked for the test images: choose another record.")
+        return self.test
+
+    @property
     def right(self) -> np.ndarray:        # bool [n]
         "Which test images it gets right."
         return self.prediction == CIFAR100_LABELS
@@ -245,7 +252,7 @@ def pack_answers(
 def save_answers(path, arrays: dict[str, np.ndarray]) -> None:
     "Write an archive of answers whole or not at all."
     with written_whole(path) as part:
-        np.savez_compressed(part, **arrays)
+        np.savez_compressed(part, **arrays)  # type: ignore[arg-type]  # not its allow_pickle
 
 
 def save_training(

@@ -123,10 +123,10 @@ def _block_size(
                          "negatives; give the labels of at least two classes, or mode label_free.")
     whole = negatives is None or negatives == "batch"
     whole_number = isinstance(negatives, Integral) and not isinstance(negatives, bool)
-    if not whole and not (whole_number and 1 <= negatives <= pool):
+    if not whole and not (whole_number and 1 <= negatives <= pool):  # type: ignore[operator]
         raise ValueError(f"negatives is {negatives!r}: mode {mode} leaves {pool} of {n} images to "
                          f"draw them from; give a whole number from 1 to {pool}, or None for all.")
-    k = pool if whole else int(negatives)
+    k = pool if whole else int(negatives)  # type: ignore[arg-type]  # a number by now
     return k, min(n, round(k * n / pool))
 
 # %% ../../nbs/engine/scores.ipynb #5c0e0009
@@ -152,7 +152,9 @@ class BankOrder(BankRows):
             return [slice(start, end)]
         return [slice(start, self.n), slice(0, end - self.n)]
 
-    def tiles(self, bank: torch.Tensor, most: int = 4096) -> list[tuple[torch.Tensor, ...]]:
+    def tiles(
+        self, bank: torch.Tensor, most: int = 4096,
+    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
         "The block's rows [m, d] and their keys [m], on the CPU in equal tiles of at most `most`."
         parts = math.ceil(self.length / most) if bank.device.type == "cpu" else 1
         m = math.ceil(self.length / parts)
@@ -209,7 +211,7 @@ def _onednn(permitted: bool):
     if not permitted:
         yield
         return
-    settings = torch.backends.mkldnn.matmul
+    settings = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # from torch 2.9 on
     before = settings.fp32_precision
     settings.fp32_precision = "bf16"
     try:

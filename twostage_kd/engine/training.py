@@ -74,7 +74,7 @@ def multiplies_bfloat16(where: torch.device) -> bool:
     "Whether the device multiplies in bfloat16 itself: CUDA, or a CPU with AVX512-BF16 or AMX."
     if where.type != "cpu":
         return where.type == "cuda"
-    flags = getattr(torch.cpu, "get_capabilities", dict)()
+    flags = getattr(torch.cpu, "get_capabilities", dict)()  # type: dict
     return bool(flags.get("avx512_bf16") or flags.get("amx_bf16"))
 
 def precision(where: torch.device) -> str:
@@ -469,7 +469,7 @@ def fit(
         return run.history(stage)
 
     rates = [group["lr"] for group in optimizer.param_groups]
-    total = 0.0
+    total = 0.0  # type: float | torch.Tensor
 
     def save(epoch: int, step: int) -> None:
         check_weights(model, f"{stage}, epoch {epoch + 1}, step {step}")
