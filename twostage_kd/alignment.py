@@ -145,7 +145,7 @@ def _draw_errors(ax, histories: dict, colours: dict, scored: int) -> None:
             ax.errorbar(history[-1]["epoch"] + 1, p, half, color=colours[label], capsize=4, lw=1.5)
 
 # %% ../nbs/05_alignment.ipynb #06014bcf
-def slider(plot, **values) -> None:
+def slider(plot, **values) -> None:   # plot: one value -> a figure
     "Show a figure-returning function over the values of one parameter (needs a kernel)."
     import ipywidgets
     import matplotlib.pyplot as plt

@@ -20,6 +20,7 @@ from .engine.scores import (
 class Head(nn.Linear):
     "A linear projection onto the unit sphere: features [B, C] -> embeddings [B, d]."
     def forward(self, f: torch.Tensor) -> torch.Tensor:
+        "The embeddings, of length 1."
         return F.normalize(super().forward(f), dim=1)
 
 # %% ../nbs/04_crd.ipynb #c4d00054

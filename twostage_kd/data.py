@@ -45,10 +45,11 @@ class Images:
 
     @property
     def num_classes(self) -> int:
+        "How many classes have a name; a subset need not hold all of them."
         return len(self.fine_names)
 
     def subset(self, index: torch.Tensor) -> "Images":
-        "The images at `index` (int64 or a boolean mask)."
+        "The images at `index`: places, int64 [n], or a boolean mask [N]."
         return Images(self.images[index], self.fine[index], self.coarse[index],
                       self.fine_names, self.coarse_names)
 
@@ -96,8 +97,8 @@ def cut(
     packed: torch.Tensor,  # int32 [N, S + 8, S + 8]
     index: torch.Tensor,   # int64 [B]
     dy: torch.Tensor,      # [B], as `view_params` gives them
-    dx: torch.Tensor,
-    flip: torch.Tensor,
+    dx: torch.Tensor,      # [B]
+    flip: torch.Tensor,    # bool [B]
 ) -> torch.Tensor:         # uint8 [B, S, S, 4]: R, G, B, 0
     "Crop and flip a batch with one gather."
     p = packed.shape[-1]
@@ -192,16 +193,16 @@ def split(
 # %% ../nbs/01_data.ipynb #f1551688
 hypot, union, common = torch.hypot, torch.minimum, torch.maximum
 
-def box(x: Tensor, y: Tensor, w: float, h: float) -> Tensor:
+def box(x: Tensor, y: Tensor, w: float, h: float) -> Tensor:   # x, y: of any shape
     "Distance (maximum norm) to a rectangle of half width `w` and half height `h`."
     return common(x.abs() - w, y.abs() - h)
 
-def lobes(x: Tensor, y: Tensor, n: int, depth: float) -> Tensor:
+def lobes(x: Tensor, y: Tensor, n: int, depth: float) -> Tensor:   # x, y: of any shape
     "A disc whose radius swings `n` times around the circle between 1 and `1 - 2 * depth`."
     swing = depth * torch.cos(n * torch.atan2(x, -y))
     return (hypot(x, y) - 1 + depth - swing) / (1 + n * depth / 2)
 
-def star(x: Tensor, y: Tensor, points: int, inner: float) -> Tensor:
+def star(x: Tensor, y: Tensor, points: int, inner: float) -> Tensor:   # x, y: of any shape
     "Star, outer corners at radius 1, inner ones at `inner` (cos(pi / points): regular polygon)."
     half = math.pi / points
     turns = torch.atan2(x, -y) / (2 * half)              # one unit for each point, 0 at the top
@@ -239,7 +240,7 @@ SHAPES = {  # name: d(x, y)
 }
 
 # %% ../nbs/01_data.ipynb #800047fa
-def edge(d: Tensor) -> Tensor:
+def edge(d: Tensor) -> Tensor:   # of any shape
     "1 inside (d < -0.5), 0 outside (d > 0.5), linear between."
     return (0.5 - d).clamp(0, 1)
 
@@ -259,7 +260,7 @@ LARGEST = 0.95    # ... and of the largest
 FAR_AWAY = (0.2, 0.4)   # radius of a shape that is far away, of half the image's side
 
 
-def turn(x: Tensor, y: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
+def turn(x: Tensor, y: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:   # of any shape
     "Coordinates in a frame rotated by `angle` (radians)."
     return angle.cos() * x + angle.sin() * y, angle.cos() * y - angle.sin() * x
 

@@ -96,7 +96,7 @@ class RegressionLoss(MadeFrom):
         return (f.float() - self.mean) / self.std
 
     def forward(self, f_student: torch.Tensor, f_teacher: torch.Tensor, index) -> torch.Tensor:
-        "The loss; `index` is not used."
+        "The loss of features [B, C1] and [B, C2], a scalar; `index` is not used."
         return (self.student(f_student) - self.teacher(f_teacher)).square().mean()
 
     def update(self) -> None:

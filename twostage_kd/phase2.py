@@ -269,7 +269,12 @@ class CachedFeatures:
             yield self.features[view, index], self.batches.labels[index], index, view
 
 # %% ../nbs/07_phase2.ipynb #274de155
-def configured_loss(logits, answers, labels, config: Phase2Config) -> torch.Tensor:
+def configured_loss(
+    logits: torch.Tensor,     # the student's [B, classes]
+    answers: torch.Tensor,    # the teacher's logits [B, classes]
+    labels: torch.Tensor,     # int64 [B]
+    config: Phase2Config,
+) -> torch.Tensor:            # scalar, mean over the batch
     "Section 3.2's loss with a config's temperature and weights."
     return distillation_loss(logits, answers, labels, config.temperature, config.kl_weight,
                              config.t_squared)

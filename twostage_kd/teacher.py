@@ -69,7 +69,7 @@ def predict(model: nn.Module, images: Images, where=None) -> torch.Tensor:  # [N
     batches = Batches(images, device=where)
     return torch.cat([logits_of(model, x).cpu() for x, _ in batches.plain()])
 
-def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:
+def accuracy(logits: torch.Tensor, labels: torch.Tensor) -> float:   # [N, classes], int64 [N]
     "Top-1 accuracy, of 1."
     return (logits.argmax(1) == labels).double().mean().item()
 
@@ -130,6 +130,7 @@ class TeacherCache:
 
     @property
     def views(self) -> int:
+        "Views of each image, V."
         return len(self.answers)
 
     def get(self, index: torch.Tensor, view) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -127,8 +127,8 @@ def check_names(model: nn.Module, pen: str, classifier: str) -> None:
                          "give the network's last nn.Linear, which phase 2 can solve.")
 
 
-def check_features(f_pen, f_last, classifier: nn.Linear) -> None:
-    "Both taps give one row of numbers an image."
+def check_features(f_pen: torch.Tensor, f_last: torch.Tensor, classifier: nn.Linear) -> None:
+    "Both taps give one row of numbers for one image, [1, C]."
     for name, f in (("pen", f_pen), ("the classifier", f_last)):
         if f.ndim != 2 or len(f) != 1:
             raise ValueError(f"at {name} there are features {list(f.shape)} of one image: one row "
@@ -228,7 +228,7 @@ class Prepared(nn.Module):
         self.register_buffer("scale", scale.view(3, 1, 1), persistent=False)
         self.register_buffer("shift", shift.view(3, 1, 1), persistent=False)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:   # x as `Batches` gives it
+    def forward(self, x: torch.Tensor) -> torch.Tensor:   # [B, 3, S, S] of `Batches`
         "The network's answers."
         x = x * self.scale + self.shift
         if self.size is not None:
