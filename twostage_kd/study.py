@@ -205,8 +205,8 @@ epochs of phase 2, it was still gaining: {curve[-1] - curve[-11]:.1f} points in 
 The best classifier for the very same features and the very same aim, computed directly \
 (*solved*), gets {100 * solved.tested:.1f} %; small steps at the paper's rate need about \
 {near[0]:,} epochs to come within 1 % of its loss. Our reading of the paper's text shows the same \
-({100 * paper.tested:.1f} and {100 * rows["paper's phase 1, solved"].tested:.1f} %). Whether it is the \
-reason in the paper's own runs cannot be known from here. *One seed, {authors.device}, \
+({100 * paper.tested:.1f} and {100 * rows["paper's phase 1, solved"].tested:.1f} %). Whether it is \
+the reason in the paper's own runs cannot be known from here. *One seed, {authors.device}, \
 {authors.precision}.*
 2. **Two stages have not clearly beaten one.** Our best two-stage student leads the best student \
 that was trained in one stage by {lead(ours, rival)}. It was also trained longer \
