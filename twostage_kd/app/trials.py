@@ -385,7 +385,7 @@ def shortcut_parts(trial: Trial, train: Images, validation: Images, test: Images
     return Parts(train, validation.subset(kept), tests, aside)
 
 
-def teacher_folder(trial: Trial, root: Path) -> Path:
+def teacher_folder(trial: Trial | Record, root: Path) -> Path:
     "Where a trial's teacher lies."
     name = f"{trial.pair.split('/')[0]}-seed{trial.seed}"
     if trial.teacher_rho is not None:
