@@ -53,8 +53,10 @@ class Setting:
     ours: Callable[[Phase1Config, Phase2Config], str] | None = None   # where it differs from `text`
 
 # %% ../../nbs/app/recipes.ipynb #38b86a6c
-def number(x: float) -> str:
-    "A number as short as it goes: 0.03, 0.0005, 1e-5, 16,384."
+def number(x: float | str | None) -> str:   # None: all, as of negatives
+    "A number as short as it goes: 0.03, 0.0005, 1e-5, 16,384; a word as it is."
+    if x is None or isinstance(x, str):
+        return x or "all"
     return f"{x:,}" if isinstance(x, int) else f"{x:g}".replace("e-0", "e-")
 
 

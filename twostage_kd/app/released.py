@@ -9,6 +9,7 @@ __all__ = ['SCALE', 'RATIO', 'ATTEMPTS', 'LEVELS', 'EVERY', 'ReleasedConfig', 'u
            'random_classifier', 'soft_loss', 'finetune_released', 'released_phases', 'adam_until', 'looked_at']
 
 # %% ../../nbs/app/released.ipynb #6f32d9f5
+# mypy: allow-redefinition
 import copy
 import json
 import math
@@ -137,7 +138,7 @@ class CropBatches(Batches):
             yield super().get(index, 0), self.labels[index]
 
 # %% ../../nbs/app/released.ipynb #c79e1449
-def before_relu(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
+def before_relu(block, x: torch.Tensor) -> torch.Tensor:   # block: BasicBlock or Bottleneck
     "A residual block of torchvision without its last ReLU."
     shortcut = x if block.downsample is None else block.downsample(x)
     x = block.relu(block.bn1(block.conv1(x)))
@@ -148,7 +149,7 @@ def before_relu(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 
 def last_maps(
-    model: nn.Module,   # a network of lesson 02
+    model,              # a network of lesson 02
     x: torch.Tensor,    # images [B, 3, S, S]
 ) -> tuple[torch.Tensor, torch.Tensor]:   # flattened map [B, C H W], pooled map [B, C]
     "Both levels of the released recipe."
@@ -229,7 +230,7 @@ class ReleasedLoss(nn.Module):
     "NCE with momentum banks at one level (Tian et al. 2020), for a teacher whose head is frozen."
     def __init__(self,
         labels: torch.Tensor,   # int64 [N], of the training images
-        head: Head,             # the student's
+        head: nn.Module,        # the student's: features [B, C] -> embeddings [B, d]
         level: str,             # pen or last: names the random banks
         config: ReleasedConfig,
         dtype: torch.dtype = torch.float32,   # of the banks and their products
@@ -384,7 +385,7 @@ def finetune_released(
     config: ReleasedConfig,
     run: Run,
     stage: str = "phase2-finetuned",
-    watched: Images | None = None,  # their accuracy is kept every epoch; it chooses nothing
+    watched=None,   # Images whose accuracy is kept every epoch; it chooses nothing
 ) -> tuple[nn.Module, list[dict]]:
     "Phase 2 as the authors ran it; returns a student and its history, accuracy every 5 epochs."
     train, validation = data

@@ -24,12 +24,12 @@ import re
 import shlex
 import textwrap
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 import numpy as np
 from ..engine.files import parse_json, read_listed, write_listed, written_whole
 from ..engine.records import KINDS, METHODS
@@ -364,7 +364,8 @@ def why_adam_differs(results: Results) -> str:
             f"(optimum: {optimum:.2f}){weights}.")
 
 # %% ../../nbs/app/report.ipynb #1b05d637
-class Alone(NamedTuple):
+@dataclass(frozen=True)
+class Alone:
     "What a student does wrong, alone, in a class or superclass."
     name: str
     count: int        # test images that only the teacher gets right
@@ -381,13 +382,14 @@ def errors_alone(
         return []
     labels, teacher, student, *_ = results.answers
     where = (teacher.prediction == labels) & (student.prediction != labels)
-    group = np.array(results.names if groups is None else groups, dtype=object)
+    names = results.names or [str(k) for k in range(results.classes)]
+    group = np.array(names if groups is None else groups, dtype=object)
     rows = []
     for name in dict.fromkeys(group[labels[where]]):
         members = group[labels] == name
         said, times = np.unique(student.prediction[where & members], return_counts=True)
         rows.append(Alone(name, int((where & members).sum()), int(members.sum()),
-                          results.names[said[times.argmax()]], int(times.max())))
+                          names[said[times.argmax()]], int(times.max())))
     return sorted(rows, key=lambda row: -row.count)
 
 def alone_sentence(results: Results) -> str:
@@ -440,7 +442,7 @@ def accuracy_rows(results: Results) -> list[list[str]]:
                      percent(estimate, 2), f"{100 * low:.1f} to {percent(high)}"])
     return rows
 
-def text_table(header: list[str], rows: list[list[str]]) -> str:
+def text_table(header: list[str], rows: Sequence[Sequence[str]]) -> str:
     "A table for the terminal: the first column to the left, the others to the right."
     widths = [max(map(len, column)) for column in zip(header, *rows)]
 
@@ -515,7 +517,7 @@ def statistics_rows(
 
 # %% ../../nbs/app/report.ipynb #26ec8d00
 INK, LINE = "#1d1f23", "#c9cdd3"   # text and axes; grid
-STYLE = {
+STYLE: dict[Any, Any] = {   # of matplotlib's rcParams, whose keys it types by name
     "font.size": 10, "axes.titlesize": 10, "axes.titlelocation": "left", "axes.titleweight": "bold",
     "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": LINE, "axes.grid": True,
     "axes.axisbelow": True, "grid.color": LINE, "grid.linewidth": 0.6, "text.color": INK,
@@ -751,7 +753,8 @@ class Example(NamedTuple):
     student: str
     student_sure: float
 
-class Cell(NamedTuple):
+@dataclass(frozen=True)
+class Cell:
     "A cell of the table and some of its images."
     name: str
     count: int
@@ -771,12 +774,13 @@ def picture_cells(results: Results) -> list[Cell]:
         return []
     labels, teacher, student, shown, images = results.answers
     cell = cell_of(labels, teacher.prediction, student.prediction)
-    examples = {key: [] for key in CELLS}
+    names = results.names or [str(k) for k in range(results.classes)]
+    examples: dict[str, list[Example]] = {key: [] for key in CELLS}
     for position, image in zip(shown, images):
         examples[cell[position]].append(Example(
-            png_uri(image), results.names[labels[position]],
-            results.names[teacher.prediction[position]], float(teacher.confidence[position]),
-            results.names[student.prediction[position]], float(student.confidence[position])))
+            png_uri(image), names[labels[position]],
+            names[teacher.prediction[position]], float(teacher.confidence[position]),
+            names[student.prediction[position]], float(student.confidence[position])))
     counts = asdict(results.table)
     return [Cell(name, counts[key], counts[key] / results.table.n, examples[key])
             for key, name in CELLS.items()]

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['TEACHER_EPOCHS', 'SOLVED', 'OURS', 'AUTHORS', 'RELEASED_FORMS', 'RATES', 'BEYOND', 'WEIGHTS', 'TUNED', 'DECAY',
            'CHOSEN_FORMS', 'TUNED_AS', 'ALL', 'FIVE', 'CLEAN', 'RHO', 'INDEPENDENT', 'ROWS', 'SWEPT', 'STUDENTS',
-           'TAUGHT', 'FOUR', 'COMPUTES', 'SNAPSHOT_METHODS', 'SNAPSHOT_EPOCHS', 'Trial', 'short_digest', 'forms_of',
-           'tuning_trial', 'score_of', 'tuning', 'phase2_loss', 'settled', 'Row', 'confirming', 'teacher_trial',
-           'rivals', 'rows', 'shortcut_forms', 'shortcut_trial', 'asked_again', 'shortcut_rows', 'first_config',
-           'crd_config', 'phase2_config', 'Parts', 'Aside', 'images_of', 'shortcut_parts', 'teacher_folder',
-           'teacher_of', 'answers_folder', 'answers_of', 'code_digest', 'perform', 'phase2_forms', 'repaired_forms',
-           'perform_released', 'looked_at_only', 'store', 'last_level', 'classified', 'peak_megabytes', 'forget_peak',
-           'Snapshots', 'finished', 'finished_trainings']
+           'TAUGHT', 'FOUR', 'COMPUTES', 'SNAPSHOT_METHODS', 'SNAPSHOT_EPOCHS', 'Trial', 'short_digest', 'FineTuning',
+           'forms_of', 'tuning_trial', 'score_of', 'tuning', 'phase2_loss', 'settled', 'Row', 'confirming',
+           'teacher_trial', 'rivals', 'rows', 'shortcut_forms', 'shortcut_trial', 'asked_again', 'shortcut_rows',
+           'first_config', 'crd_config', 'phase2_config', 'Parts', 'Aside', 'images_of', 'shortcut_parts',
+           'teacher_folder', 'teacher_of', 'answers_folder', 'answers_of', 'code_digest', 'perform', 'phase2_forms',
+           'repaired_forms', 'perform_released', 'looked_at_only', 'store', 'last_level', 'classified',
+           'peak_megabytes', 'forget_peak', 'Snapshots', 'finished', 'finished_trainings']
 
 # %% ../../nbs/app/trials.ipynb #1385115b
 import ast
@@ -21,6 +21,7 @@ import importlib
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -88,7 +89,13 @@ def short_digest(facts: dict) -> str:
 
 # %% ../../nbs/app/trials.ipynb #5ddf2fa9
 SOLVED = tuple(Form("solved", loss) for loss in ("kl", "t2", "plain"))
-OURS = dict(rate=3e-3, decay=0.02)   # fine-tuning: last stage, and what both rates end at
+class FineTuning(TypedDict):
+    "The rates of fine-tuning."
+    rate: float    # of the last stage
+    decay: float   # what both rates end at, of where they begin
+
+
+OURS = FineTuning(rate=3e-3, decay=0.02)
 
 
 AUTHORS = ReleasedConfig()
@@ -223,14 +230,14 @@ def teacher_trial(seed: int, pair: str = Trial.pair, teacher_rho=None, cue=None)
 
 def rivals(done: dict[str, list[Record]]) -> list[str]:
     "The best method in one stage and the best with phase 2 after it, by tuning (P1 and P2)."
-    scores = {}
+    scores: dict[str, float] = {}
     for method in ("ce", "kd", "crd-ce", "crd-kd"):
         settings = tuning(method, done)[1]
         if settings is None:
             return []
         students = done[tuning_trial(method, settings).name]
         scores[method] = best(students).validation
-    first = max(scores, key=scores.get)
+    first = max(scores, key=scores.__getitem__)
     return [first, f"{first}-2"]
 
 
@@ -370,6 +377,7 @@ def images_of(trial: Trial) -> Parts:
 
 def shortcut_parts(trial: Trial, train: Images, validation: Images, test: Images) -> Parts:
     "The images of a shortcut trial; those of the repair leave its validation set."
+    assert trial.cue is not None   # of every shortcut trial
     rho = trial.teacher_rho if trial.method == "teacher" else trial.rho
     taken = few(validation.fine, max(CLEAN), trial.seed)
     left = torch.ones(len(validation), dtype=torch.bool)
@@ -385,7 +393,7 @@ def shortcut_parts(trial: Trial, train: Images, validation: Images, test: Images
     return Parts(train, validation.subset(kept), tests, aside)
 
 
-def teacher_folder(trial: Trial, root: Path) -> Path:
+def teacher_folder(trial: Trial | Record, root: Path) -> Path:
     "Where a trial's teacher lies."
     name = f"{trial.pair.split('/')[0]}-seed{trial.seed}"
     if trial.teacher_rho is not None:
@@ -426,6 +434,7 @@ def answers_of(teacher, trial: Trial, parts: Parts, root: Path, where) -> Teache
     with FileLock(folder / "answers.lock"):
         cache = ask_teacher(teacher, data, 4, trial.seed, folder, where)
     if aside:
+        assert cache.validation is not None   # as `ask_teacher` leaves it
         answers = cache.validation.answers[:, aside.kept]
         cache.validation = TeacherCache(answers, cache.widths)
     return cache
@@ -446,7 +455,7 @@ def code_digest(trial: Trial) -> str:   # 16 hexadecimal digits
 
     state = hashlib.sha256()
     for name in modules:
-        source = Path(importlib.import_module(f"twostage_kd.{name}").__file__)
+        source = Path(str(importlib.import_module(f"twostage_kd.{name}").__file__))
         tree = ast.parse(source.read_text(encoding="utf-8"))
         state.update(_computing(tree).encode())
     return state.hexdigest()[:16]
@@ -479,7 +488,7 @@ def perform(trial: Trial, root: Path, results: Path) -> None:
     if trial.method == "teacher":
         again = trial.purpose == "shortcut" and trial.teacher_rho is None   # it has a record
         history = [] if again else teacher_run.history("teacher")
-        students = {Form(): (teacher, [])}
+        students: dict[Form, tuple] = {Form(): (teacher, [])}
         return store(trial, parts, teacher_run, history, students, results,
                      teacher_weights=weights_digest(teacher))
 
@@ -492,7 +501,9 @@ def perform(trial: Trial, root: Path, results: Path) -> None:
         history, students = perform_released(trial, student, teacher, cache, parts, run)
         return store(trial, parts, run, history, students, results, cache,
                      weights_digest(teacher))
-    made, history, heads = student, [], None
+    made: torch.nn.Module = student
+    heads: torch.nn.ModuleDict | None = None
+    history = []
     stages = METHODS[trial.method].stages
     if trial.method == "ceiling":
         made = teacher
@@ -503,7 +514,7 @@ def perform(trial: Trial, root: Path, results: Path) -> None:
         made, history = align(student, cache, data, config, run, heads, watch)
     elif stages != "none":
         made, history = one_stage(student, cache, data, first_config(trial), run, crd_config(trial))
-    repair = parts.shortcut and parts.shortcut.repair
+    repair = parts.shortcut.repair if parts.shortcut else None
     students = phase2_forms(trial, made, heads, teacher, cache, data, run, repair)
     store(trial, parts, run, history, students, results, cache, weights_digest(teacher))
 
@@ -518,10 +529,10 @@ def _plain(trial: Trial) -> dict:
 def phase2_forms(
     trial: Trial, student, heads, teacher, cache: TeacherCache, data, run: Run,
     repair: Images | None = None,   # clean images, for the forms "reweighted"
-    known: tuple | None = None,     # of `frozen_features`, if they are there
+    known: tuple[torch.Tensor, torch.Tensor] | None = None,   # of `frozen_features`, if there
 ) -> dict[Form, tuple[torch.nn.Module, list[dict]]]:   # form -> the student and its own history
     "All students that a trial ends in."
-    out = {}
+    out: dict[Form, tuple[torch.nn.Module, list[dict]]] = {}
     if Form() in trial.forms:
         out[Form()] = student, []
     if Form("teacher's") in trial.forms:
@@ -529,12 +540,14 @@ def phase2_forms(
         direct.classifier = teachers_classifier(heads["last"], teacher.classifier)
         out[Form("teacher's")] = direct, []
     if any(form.kind == "reweighted" for form in trial.forms):
+        assert repair is not None   # as in every shortcut trial
         out |= repaired_forms(trial, student, repair)
     if all(form in out for form in trial.forms):
         return out
 
     features = known or frozen_features(student, data, cache.views, trial.seed)
-    solved, near = {}, None
+    solved: dict[str, tuple] = {}
+    near: torch.nn.Linear | None = None
     for loss in ("t2", "plain", "kl", "ce"):
         if not any(form.loss == loss for form in trial.forms):
             continue
@@ -614,8 +627,10 @@ def store(
     teacher_weights: str | None = None,
 ) -> None:
     "Ask all students about validation and test images, and write the training's two files."
-    rows, arrays = [], {}
-    first = {}   # features of the first form, which all but "own" and "finetuned" share with it
+    rows: list[dict] = []
+    arrays: dict[str, np.ndarray] = {}
+    # features of the first form, which all but "own" and "finetuned" share with it
+    first: dict[str, list] = {}
     for form in trial.forms:
         model, own = students[form]
         clock = Clock()
@@ -641,14 +656,14 @@ def store(
     save_training(results / trial.folder, trial.name, facts, rows, arrays)
 
 
-def _seen(model: torch.nn.Module, parts: Parts) -> dict[str, list[torch.Tensor]]:
+def _seen(model: resnet.ResNet, parts: Parts) -> dict[str, list[torch.Tensor]]:
     "f_last of the images that a trial is scored on, by the name of the set."
     return {name: last_level(model, images)
             for name, images in ({"validation": parts.validation} | parts.tests).items()}
 
 
 @torch.inference_mode()
-def last_level(model: torch.nn.Module, images: Images) -> list[torch.Tensor]:   # float32 [500, C2]
+def last_level(model: resnet.ResNet, images: Images) -> list[torch.Tensor]:   # float32 [500, C2]
     "f_last of images as they are, in chunks."
     where = model.classifier.weight.device
     model.eval()
@@ -661,14 +676,14 @@ def last_level(model: torch.nn.Module, images: Images) -> list[torch.Tensor]:   
 
 
 @torch.inference_mode()
-def classified(model: torch.nn.Module, levels: list[torch.Tensor]) -> np.ndarray:
+def classified(model: resnet.ResNet, levels: list[torch.Tensor]) -> np.ndarray:
     "The probabilities of all classes, float32 [N, classes]."
     return torch.cat([model.classifier(f).softmax(1).cpu() for f in levels]).numpy()
 
 
 def _kept(trial: Trial, parts: Parts, key: str, told: dict) -> dict[str, np.ndarray]:
     "The arrays of one form; a shortcut trial has many forms and keeps the predicted classes alone."
-    out = {}
+    out: dict[str, np.ndarray] = {}
     for name in parts.tests or ("validation",):
         short = trial.purpose == "shortcut"
         packed = pack_answers(told[name], 1 if short or name != "test" else 5)
@@ -706,6 +721,7 @@ def _shortcut(trial: Trial, parts: Parts, model, told: dict, changed: bool) -> d
     out = {name: value.estimate if hasattr(value, "estimate") else value
            for name, value in counted.items()}
     if changed:
+        assert parts.shortcut is not None and trial.cue is not None
         out["probe"] = cue_probe(model, parts.shortcut.clean, trial.cue, trial.seed)
     if trial.cue == "patch":
         eight = evenly(len(test), 8)[:8]
@@ -752,12 +768,13 @@ class Snapshots:
         self.run, self.last = run, trial.epochs
         self.images = parts.validation.thinned(5_000)
         index = evenly(len(parts.validation), 5_000)
+        assert cache.validation is not None
         self.teacher = [level[index] for level in cache.validation.plain()[:2]]
 
     def __call__(self, epoch: int, student, crd) -> None:
         if not self.wanted or epoch not in SNAPSHOT_EPOCHS:
             return
-        arrays = snapshot(self.images, self.teacher, student, crd)
+        arrays: dict[str, Any] = snapshot(self.images, self.teacher, student, crd)
         with written_whole(self.run.file(f"snapshot-{epoch:03d}.npz")) as part:
             np.savez_compressed(part, **arrays)
 

@@ -42,7 +42,8 @@ PRESETS = {  # images: of the training part; stem: the teacher's; epochs: of pha
         teacher_epochs=6, epochs=3, finetune_epochs=1, views=4),
     "paper": dict(
         data="cifar100", images=35_000, stem="pool",
-        teacher_epochs=30, epochs=30, finetune_epochs=5, views=4),
+        teacher_epochs=30,   # of a page's own teacher; the study's have 24
+        epochs=30, finetune_epochs=5, views=4),
 }
 
 IN_TEST = bool(os.environ.get("IN_TEST"))   # set by nbdev_test, which runs a page a core
