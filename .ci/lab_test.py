@@ -53,14 +53,14 @@ def start_lab(folder: Path) -> tuple[subprocess.Popen, int]:
     words = ["jupyter", "lab", "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1", f"--notebook-dir={folder}",
              "--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True", "--ServerApp.log_level=ERROR"]
     lab = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(120):
+    for _ in range(600):
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/api", timeout=2)
             return lab, port
         except OSError:
             time.sleep(1)
     lab.kill()
-    raise SystemExit("JupyterLab did not start within two minutes.")
+    raise SystemExit("JupyterLab did not start within ten minutes.")
 
 
 def changes(page, picture, before: str) -> bool:

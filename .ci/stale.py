@@ -101,6 +101,8 @@ def described(path: Path, size: str = "tutorial") -> dict[str, str]:
 def differences(path: Path) -> list[str]:
     """What has changed since a page was executed; empty if nothing has."""
     stored, now = nbformat.read(path, as_version=4).metadata.get(KEY, {}), described(path)
+    if not own_code(path).body:
+        return []  # words alone
     if not stored:
         return ["never executed by .ci/execute.py"]
     return sorted(name for name in stored.keys() | now.keys() if stored.get(name) != now.get(name))

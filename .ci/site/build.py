@@ -28,7 +28,8 @@ from readme import owned  # noqa: E402
 ROOT = HERE.parents[1]
 NBS = ROOT / "nbs"
 MATHJAX = "mathjax@3.2.2"
-GROUPS = {"Lessons": ".", "Engine": "engine", "App": "app", "Benchmarks": "benchmarks"}
+GROUPS = {"Lessons": "[0-9]*", "Questions and changes": "[a-z]*", "Engine": "engine/[!.]*", "App": "app/[!.]*",
+          "Benchmarks": "benchmarks/[!.]*"}
 FLAG = re.compile(r"^#\|\s*(.+?)\s*$", re.MULTILINE)
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>')
 LINK = re.compile(r"\]\((?:(?:[\w/.]*/)?([\w-]+)\.ipynb)?#([\w-]+)\)")
@@ -42,8 +43,8 @@ class Problems(list):
 def pages() -> dict[str, list[str]]:
     """All pages by group, without the index, as Sphinx names them."""
     out = {}
-    for group, folder in GROUPS.items():
-        files = sorted((NBS / folder).glob("[!.]*.ipynb"))
+    for group, pattern in GROUPS.items():
+        files = sorted(NBS.glob(f"{pattern}.ipynb"))
         names = [path.relative_to(NBS).with_suffix("").as_posix() for path in files]
         out[group] = [name for name in names if name != "index"]
     return out
