@@ -54,7 +54,7 @@ def keep_frames(nb, path: Path) -> None:
     folder = next(parent for parent in path.parents if parent.name == "nbs") / "images" / "frames"
     outputs = [o for cell in nb.cells for o in cell.get("outputs", []) if WIDGET in o.get("data", {})]
     for k, output in enumerate(outputs, 1):
-        if "image/png" not in output["data"]:
+        if "image/png" not in output["data"] or "explorer" in output.metadata:
             continue
         pictures, labels = frames_of(output, state)
         grid, columns = as_grid(pictures)

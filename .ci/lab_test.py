@@ -1,9 +1,12 @@
 """Pages with sliders in a real JupyterLab: `python .ci/lab_test.py [nbs/04_crd.ipynb ...]` (default: all with sliders).
 
+`.ci/run` tries the one that costs least, and all of them with TWOSTAGE_KD_LAB=all.
+
 Each page is run whole at smoke size in headless chromium; no cell may show an error, and each slider, moved by its key,
-changes its picture. Needs jupyterlab, playwright and Debian's chromium. The last line counts.
+changes its picture, as does a choice of two networks. Needs jupyterlab, playwright and Debian's chromium. The last line counts.
 """
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -26,13 +29,15 @@ RUN = """async () => {
 ERRORS = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells].flatMap(cell =>
     cell.type !== 'code' ? [] : cell.toJSON().outputs.filter(o => o.output_type === 'error')
         .map(o => `${o.ename}: ${o.evalue}`))"""
+SHOWN = re.compile(r"show_frames\(|explore_pairs\(")
+BOX = ".jp-OutputArea .widget-vbox:has(.widget-slider)"
 WHOLE = '{"windowingMode": "none"}'  # else what is out of sight is not in the page
 
 
 def pages() -> list[Path]:
     """The notebooks that show a slider."""
     found = sorted((ROOT / "nbs").rglob("[!.]*.ipynb"))
-    return [path for path in found if "show_frames(" in path.read_text(encoding="utf-8")]
+    return [path for path in found if SHOWN.search(path.read_text(encoding="utf-8"))]
 
 
 def start_lab(folder: Path) -> tuple[subprocess.Popen, int]:
@@ -48,14 +53,23 @@ def start_lab(folder: Path) -> tuple[subprocess.Popen, int]:
     words = ["jupyter", "lab", "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1", f"--notebook-dir={folder}",
              "--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True", "--ServerApp.log_level=ERROR"]
     lab = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(120):
+    for _ in range(600):
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/api", timeout=2)
             return lab, port
         except OSError:
             time.sleep(1)
     lab.kill()
-    raise SystemExit("JupyterLab did not start within two minutes.")
+    raise SystemExit("JupyterLab did not start within ten minutes.")
+
+
+def changes(page, picture, before: str) -> bool:
+    """Whether a picture becomes another one within a minute."""
+    for _ in range(240):
+        if picture.get_attribute("src") != before:
+            return True
+        page.wait_for_timeout(250)
+    return False
 
 
 def try_page(page, address: str) -> tuple[list[str], int]:
@@ -64,17 +78,19 @@ def try_page(page, address: str) -> tuple[list[str], int]:
     page.goto(address)
     page.wait_for_function("window.jupyterapp && window.jupyterapp.shell.currentWidget")
     page.evaluate(RUN)
-    wrong, sliders = page.evaluate(ERRORS), page.locator(".jp-OutputArea .widget-slider .noUi-handle").all()
-    for k, handle in enumerate(sliders, 1):
-        box = page.locator(".jp-OutputArea .widget-vbox", has=page.locator(".widget-slider")).nth(k - 1)
-        picture = box.locator("img:visible").first
-        before = picture.get_attribute("src")
-        handle.focus()
-        handle.press("ArrowRight")
-        page.wait_for_timeout(500)
-        if box.locator("img:visible").first.get_attribute("src") == before:
-            wrong.append(f"slider {k} moves nothing")
-    return wrong, len(sliders)
+    wrong, boxes = page.evaluate(ERRORS), page.locator(BOX).all()
+    for k, box in enumerate(boxes, 1):
+        if box.locator("select").count():  # all pairs of networks, drawn by the kernel
+            moves = [lambda: box.locator("select").last.select_option(index=0), box.locator("button", has_text="both wrong").click]
+        else:
+            moves = [lambda: box.locator(".noUi-handle").press("ArrowRight")]
+        for move in moves:
+            picture = box.locator("img:visible").first
+            before = picture.get_attribute("src")
+            move()
+            if not changes(page, picture, before):
+                wrong.append(f"control {k} moves nothing")
+    return wrong, len(boxes)
 
 
 def main(names: list[Path]) -> int:

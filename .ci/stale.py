@@ -16,6 +16,7 @@ from layers import PACKAGE, ROOT, imported
 
 KEY = "executed"  # of the notebook's metadata; nbdev_clean keeps it by allowed_metadata_keys in settings.ini
 EXACT = ("nbs/index.ipynb", "nbs/app/cli.ipynb", "nbs/app/report.ipynb")
+COLAB = "colab"  # the cell of links.py: it does nothing here
 DOCUMENTED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -45,10 +46,10 @@ def digest(*parts: bytes) -> str:
 
 
 def own_code(path: Path) -> ast.Module:
-    """A notebook's code cells as one program, `!command` and `%magic` made calls as IPython does it."""
+    """A notebook's code cells as one program, `!command` and `%magic` made calls as IPython does it; without Colab's."""
     program = ast.Module(body=[], type_ignores=[])
     for cell in nbformat.read(path, as_version=4).cells:
-        if cell.cell_type == "code":
+        if cell.cell_type == "code" and cell.id != COLAB:
             source = TransformerManager().transform_cell(cell.source)
             program.body += ast.parse(source, filename=f"{path}, cell {cell.id}").body
     return program
@@ -100,6 +101,8 @@ def described(path: Path, size: str = "tutorial") -> dict[str, str]:
 def differences(path: Path) -> list[str]:
     """What has changed since a page was executed; empty if nothing has."""
     stored, now = nbformat.read(path, as_version=4).metadata.get(KEY, {}), described(path)
+    if not own_code(path).body:
+        return []  # words alone
     if not stored:
         return ["never executed by .ci/execute.py"]
     return sorted(name for name in stored.keys() | now.keys() if stored.get(name) != now.get(name))

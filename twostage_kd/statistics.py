@@ -9,7 +9,7 @@ __all__ = ['Count', 'Index', 'LEVEL', 'count_cells', 'error_dice_distance', 'esi
            'table_from_margins', 'Counts', 'Contingency', 'bootstrap', 'TestResult', 'mcnemar_statistic', 'mcnemar',
            'chi_square_statistic', 'chi_square', 'mcnemar_power', 'minimum_detectable_difference', 'holm',
            'LabelAgreement', 'label_agreement', 'confusion', 'reliability', 'expected_calibration_error', 'describe',
-           'plot_pair', 'explore', 'explore_pairs']
+           'plot_pair', 'named', 'plot_tables', 'explore_pairs']
 
 # %% ../nbs/08_statistics.ipynb #08a00002
 import numpy as np
@@ -71,6 +71,7 @@ def error_independence(a: Count, b: Count, c: Count, d: Count) -> Index:
     return _ratio((a + b + c + d) * smaller, by_chance, missing)
 
 # %% ../nbs/08_statistics.ipynb #5f7800e8
+import base64
 import math
 import textwrap
 from collections.abc import Callable
@@ -81,6 +82,7 @@ from scipy import special
 
 from .engine.records import CIFAR100_LABELS, CIFAR100_SUPERCLASS
 from .engine.records import CIFAR100_SUPERCLASS_NAMES, Record
+from .engine.sliders import as_png
 from .engine.tables import CELLS, COLOURS, draw_counts, plot_table
 
 LEVEL = 0.95   # confidence of every interval unless another is asked for
@@ -599,38 +601,63 @@ def plot_pair(
     return fig
 
 # %% ../nbs/08_statistics.ipynb #444c7875
-def explore(
-    plot: Callable,   # plot(**values) -> Figure
-    **controls,       # an ipywidgets control for each argument of plot
+def named(records: list[Record]) -> dict[str, Record]:
+    "The networks that have answered the test images, each by a name of its own."
+    out = {}
+    for r in records:
+        if r.test is not None:
+            out[f"{r.label} (seed {r.seed}, {r.epochs} epochs, {r.purpose}, {r.test:.1%})"] = r
+    return out
+
+
+def plot_tables(labels, pairs: list[tuple[Record, Record]]):
+    "The tables of several pairs of networks, side by side, two in a row."
+    import matplotlib.pyplot as plt
+    rows = math.ceil(len(pairs) / 2)
+    fig, axes = plt.subplots(rows, 2, figsize=(9.5, 3 * rows), layout="constrained", squeeze=False)
+    for ax in axes.flat[len(pairs):]:
+        ax.set_axis_off()
+    for ax, (a, b) in zip(axes.flat, pairs):
+        table = Contingency.from_predictions(labels, a.prediction, b.prediction)
+        draw_counts(ax, table, *(f"{textwrap.fill(r.label, 34)}, seed {r.seed}" for r in (a, b)))
+        ax.xaxis.label.set_fontsize(8)
+        ax.yaxis.label.set_fontsize(8)
+        ax.set_title(f"error independence {table.error_independence:.2f}", fontsize=9)
+    plt.close(fig)
+    return fig
+
+
+def explore_pairs(
+    runs: dict[str, Record], labels, images=None, names=None,   # as plot_pair
+    stills: list[tuple[str, str]] | None = None,   # pairs to show without controls; the first two
 ) -> None:
-    "Show a figure-returning function under live controls."
-    import ipywidgets
-    from IPython.display import display
-
-    def figure():
-        return plot(**{name: control.value for name, control in controls.items()})
-
-    display(ipywidgets.VBox(list(controls.values())))
-    picture = display(figure(), display_id=True)
-    for control in controls.values():
-        control.observe(lambda change: picture.update(figure()), "value")
-
-
-def explore_pairs(runs: dict[str, Record], labels, images=None, names=None) -> None:  # as plot_pair
     "Controls over all pairs of networks: their table, its numbers, the images of a cell."
     import ipywidgets
+    from IPython.display import display
     if len(runs) < 2:
         raise ValueError(f"{len(runs)} runs are given; a comparison needs two")
+    stills = stills or [tuple(runs)[:2]]
+    wide = dict(style={"description_width": "60px"}, layout={"width": "620px"})
+    first, second = stills[0]
+    controls = dict(
+        a=ipywidgets.Dropdown(options=list(runs), value=first, description="A", **wide),
+        b=ipywidgets.Dropdown(options=list(runs), value=second, description="B", **wide),
+        cell=ipywidgets.ToggleButtons(options=[(v, k) for k, v in CELLS.items()], value="b",
+                                      description="cell"),
+        page=ipywidgets.IntSlider(1, min=1, max=40, description="page", continuous_update=False,
+                                  **wide))
+    picture = ipywidgets.Image(format="png")
 
-    def plot(a, b, cell, page):
-        return plot_pair(labels, runs[a], runs[b], cell, page - 1, images, names)
+    def draw(change=None):
+        a, b, cell, page = (control.value for control in controls.values())
+        picture.value = as_png(plot_pair(labels, runs[a], runs[b], cell, page - 1, images, names))
 
-    wide = dict(style={"description_width": "60px"}, layout={"width": "520px"})
-    first, second = list(runs)[:2]
-    explore(plot,
-            a=ipywidgets.Dropdown(options=list(runs), value=first, description="A", **wide),
-            b=ipywidgets.Dropdown(options=list(runs), value=second, description="B", **wide),
-            cell=ipywidgets.ToggleButtons(options=[(v, k) for k, v in CELLS.items()], value="b",
-                                          description="cell"),
-            page=ipywidgets.IntSlider(1, min=1, max=40, description="page",
-                                      continuous_update=False, **wide))
+    draw()
+    for control in controls.values():
+        control.observe(draw, "value")
+    output = ipywidgets.VBox([*controls.values(), picture])._repr_mimebundle_()
+    pairs = [(runs[a], runs[b]) for a, b in stills]
+    output["image/png"] = base64.b64encode(as_png(plot_tables(labels, pairs))).decode()
+    output["text/plain"] = "Pairs: " + "; ".join(f"{a} and {b}" for a, b in stills)
+    ids = [runs[first].id, runs[second].id]                # the site's own explorer starts there
+    display(output, raw=True, metadata={"explorer": ids})

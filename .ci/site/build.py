@@ -22,12 +22,14 @@ from nbformat.v4 import new_markdown_cell, new_output
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
+from answers import write_answers  # noqa: E402
 from readme import owned  # noqa: E402
 
 ROOT = HERE.parents[1]
 NBS = ROOT / "nbs"
 MATHJAX = "mathjax@3.2.2"
-GROUPS = {"Lessons": ".", "Engine": "engine", "App": "app", "Benchmarks": "benchmarks"}
+GROUPS = {"Lessons": "[0-9]*", "Questions and changes": "[a-z]*", "Engine": "engine/[!.]*", "App": "app/[!.]*",
+          "Benchmarks": "benchmarks/[!.]*"}
 FLAG = re.compile(r"^#\|\s*(.+?)\s*$", re.MULTILINE)
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>')
 LINK = re.compile(r"\]\((?:(?:[\w/.]*/)?([\w-]+)\.ipynb)?#([\w-]+)\)")
@@ -41,8 +43,8 @@ class Problems(list):
 def pages() -> dict[str, list[str]]:
     """All pages by group, without the index, as Sphinx names them."""
     out = {}
-    for group, folder in GROUPS.items():
-        files = sorted((NBS / folder).glob("[!.]*.ipynb"))
+    for group, pattern in GROUPS.items():
+        files = sorted(NBS.glob(f"{pattern}.ipynb"))
         names = [path.relative_to(NBS).with_suffix("").as_posix() for path in files]
         out[group] = [name for name in names if name != "index"]
     return out
@@ -89,6 +91,12 @@ def slider(facts: dict, alt: str, depth: int) -> str:
             f'<div class="frame" role="img" aria-label="{html.escape(alt, quote=True)}" style="{style}"></div></figure>')
 
 
+def explorer(ids: list[str], depth: int) -> str:
+    """The HTML of the explorer of all stored networks; `ids`: the two that it begins with."""
+    first, second = (html.escape(one, quote=True) for one in ids)
+    return f'<figure class="explorer" data-a="{first}" data-b="{second}" data-answers="{"../" * depth}_static/answers.js"></figure>'
+
+
 def shown(cell, depth: int, problems: Problems) -> bool:
     """Prepare a code cell as a reader should see it; False if it is hidden."""
     flags = FLAG.findall(cell.source)
@@ -109,6 +117,8 @@ def shown(cell, depth: int, problems: Problems) -> bool:
         cell.metadata["mystnb"] = {"image": {"alt": alt}}
         if facts := output["metadata"].get("frames"):
             cell.outputs[k] = new_output("display_data", {"text/html": slider(facts, alt, depth)})
+        elif ids := output["metadata"].get("explorer"):
+            cell.outputs[k] = new_output("display_data", {"text/html": explorer(ids, depth)})
     return True
 
 
@@ -215,8 +225,9 @@ def build(out: Path) -> int:
         shutil.copytree(NBS / "images", source / "images")
         shutil.copytree(NBS / "images", source / "extra" / "images")
         (source / "static" / "mathjax").mkdir(parents=True)
-        for name in ("site.css", "frames.js", "favicon.svg"):
+        for name in ("site.css", "frames.js", "explorer.js", "favicon.svg"):
             shutil.copy(HERE / name, source / "static")
+        write_answers(source / "static" / "answers.js")
         fetch_mathjax(source / "static" / "mathjax")
         shutil.copy(HERE / "conf.py", source)
         code = subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", source, out]).returncode
