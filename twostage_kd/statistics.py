@@ -610,7 +610,10 @@ def named(records: list[Record]) -> dict[str, Record]:
     return out
 
 
-def plot_tables(labels, pairs: list[tuple[Record, Record]]):
+def plot_tables(
+    labels: np.ndarray,                      # of the test images, int [n]
+    pairs: list[tuple[Record, Record]],
+):
     "The tables of several pairs of networks, side by side, two in a row."
     import matplotlib.pyplot as plt
     rows = math.ceil(len(pairs) / 2)
@@ -636,7 +639,8 @@ def explore_pairs(
     from IPython.display import display
     if len(runs) < 2:
         raise ValueError(f"{len(runs)} runs are given; a comparison needs two")
-    stills = stills or [tuple(runs)[:2]]
+    first, second, *_ = runs
+    stills = stills or [(first, second)]
     wide = dict(style={"description_width": "60px"}, layout={"width": "620px"})
     first, second = stills[0]
     controls = dict(
