@@ -2,8 +2,8 @@
 
 `.ci/execute.py` stores in a page's metadata what it ran: the size, a digest of the page's own code cells, one of each
 module that the page imports, directly or through another, and one of the records if the page itself reads them. Comments,
-docstrings and layout do not count. A stale lesson is a warning; a stale page of EXACT, whose numbers a visitor takes for
-today's, is a failure.
+docstrings, types and layout do not count. A stale lesson is a warning; a stale page of EXACT, whose numbers a visitor takes
+for today's, is a failure.
 """
 import ast
 import hashlib
@@ -17,6 +17,7 @@ from layers import PACKAGE, ROOT, imported
 KEY = "executed"  # of the notebook's metadata; nbdev_clean keeps it by allowed_metadata_keys in settings.ini
 EXACT = ("nbs/index.ipynb", "nbs/app/cli.ipynb", "nbs/app/report.ipynb")
 COLAB = "colab"  # the cell of links.py: it does nothing here
+TYPED = (ast.arg, ast.FunctionDef, ast.AsyncFunctionDef)  # a field of a dataclass keeps its type
 DOCUMENTED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -36,7 +37,9 @@ def spelled(node) -> str:
         return repr(node.value)
     if not isinstance(node, ast.AST):
         return repr(node)
-    fields = [f"{name}={spelled(value)}" for name, value in ast.iter_fields(node) if value not in (None, [])]
+    typed = isinstance(node, TYPED)
+    fields = [f"{name}={spelled(value)}" for name, value in ast.iter_fields(node)
+              if value not in (None, []) and not (typed and name in ("annotation", "returns"))]
     return f"{type(node).__name__}({','.join(fields)})"
 
 
