@@ -28,8 +28,8 @@ from readme import owned  # noqa: E402
 ROOT = HERE.parents[1]
 NBS = ROOT / "nbs"
 MATHJAX = "mathjax@3.2.2"
-GROUPS = {"Lessons": "[0-9]*", "Questions and changes": "[a-z]*", "Engine": "engine/[!.]*", "App": "app/[!.]*",
-          "Benchmarks": "benchmarks/[!.]*"}
+GROUPS = {"Lessons": "[0-9]*", "Questions": "faq", "Engine": "engine/[!.]*", "App": "app/[!.]*",
+          "Benchmarks": "benchmarks/[!.]*", "Changes": "changelog"}
 FLAG = re.compile(r"^#\|\s*(.+?)\s*$", re.MULTILINE)
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>')
 LINK = re.compile(r"\]\((?:(?:[\w/.]*/)?([\w-]+)\.ipynb)?#([\w-]+)\)")
