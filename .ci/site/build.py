@@ -28,8 +28,8 @@ from readme import owned  # noqa: E402
 ROOT = HERE.parents[1]
 NBS = ROOT / "nbs"
 MATHJAX = "mathjax@3.2.2"
-GROUPS = {"Lessons": "[0-9]*", "Questions and changes": "[a-z]*", "Engine": "engine/[!.]*", "App": "app/[!.]*",
-          "Benchmarks": "benchmarks/[!.]*"}
+GROUPS = {"Lessons": "[0-9]*", "Questions": "faq", "Engine": "engine/[!.]*", "App": "app/[!.]*",
+          "Benchmarks": "benchmarks/[!.]*", "Changes": "changelog"}
 FLAG = re.compile(r"^#\|\s*(.+?)\s*$", re.MULTILINE)
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>')
 LINK = re.compile(r"\]\((?:(?:[\w/.]*/)?([\w-]+)\.ipynb)?#([\w-]+)\)")
@@ -107,7 +107,7 @@ def shown(cell, depth: int, problems: Problems) -> bool:
     cell.metadata["tags"] = [tags[flag] for flag in flags if flag in tags]
     if not cell.source:
         return False
-    for k, output in enumerate(cell.outputs):
+    for k, output in enumerate(list(cell.outputs)):
         if "image/png" not in output.get("data", {}):
             continue
         alt = output.get("metadata", {}).get("image/png", {}).get("alt")
@@ -117,8 +117,8 @@ def shown(cell, depth: int, problems: Problems) -> bool:
         cell.metadata["mystnb"] = {"image": {"alt": alt}}
         if facts := output["metadata"].get("frames"):
             cell.outputs[k] = new_output("display_data", {"text/html": slider(facts, alt, depth)})
-        elif ids := output["metadata"].get("explorer"):
-            cell.outputs[k] = new_output("display_data", {"text/html": explorer(ids, depth)})
+        elif ids := output["metadata"].get("explorer"):  # below its picture of some pairs
+            cell.outputs.append(new_output("display_data", {"text/html": explorer(ids, depth)}))
     return True
 
 
