@@ -17,7 +17,6 @@ from pathlib import Path
 
 from small_run import FULL, Child, check, ran, say, sentence, weights, words
 
-SIZE = "--per-class 20 --views 4 --teacher-epochs 2 --epochs 3 --finetune-epochs 2"
 KILLED = -signal.SIGKILL
 
 
@@ -47,7 +46,7 @@ def whole_run(folder: Path) -> tuple[dict[str, str], float, int]:
     """A run never killed: its weights, seconds and file operations."""
     tally = os.open(folder / "tally", os.O_WRONLY | os.O_CREAT)
     start = time.perf_counter()
-    code, _, err = ran(words(folder / "whole", size=SIZE), count_to(0, folder / "whole", tally))
+    code, _, err = ran(words(folder / "whole"), count_to(0, folder / "whole", tally))
     check(code == 0, err)
     seconds, operations = time.perf_counter() - start, os.fstat(tally).st_size
     found = weights(folder / "whole")
@@ -67,7 +66,7 @@ def same(out: Path, expected: dict[str, str], what: str) -> None:
 
 def finish(out: Path, expected: dict[str, str], what: str) -> str:
     """Run to the end, compare and remove it; what the command said on standard error."""
-    code, _, err = ran(words(out, size=SIZE))
+    code, _, err = ran(words(out))
     check(code == 0, f"after {what}: {code} {err}")
     same(out, expected, what)
     shutil.rmtree(out)
@@ -77,8 +76,8 @@ def finish(out: Path, expected: dict[str, str], what: str) -> str:
 def killed_once(out: Path, chance: random.Random, seconds: float, operations: int) -> tuple[int, str]:
     """One kill, if the run has not come to its end before."""
     if chance.random() < 0.5:
-        return ran(words(out, size=SIZE), count_to(chance.randint(1, operations), out))[::2]
-    child = Child(words(out, size=SIZE))
+        return ran(words(out), count_to(chance.randint(1, operations), out))[::2]
+    child = Child(words(out))
     time.sleep(chance.random() * seconds)
     child.kill()
     return child.wait()[::2]
@@ -117,7 +116,7 @@ def damaged(folder: Path, expected: dict[str, str]) -> None:
     """The newest checkpoint of phase 1, then the one before it as well, is cut or flipped."""
     out = folder / "cut"
     for names in (["phase1.checkpoint"], ["phase1.checkpoint", "phase1.checkpoint.previous"]):
-        child = Child(words(out, size=SIZE))
+        child = Child(words(out))
         while not child.ended() and not ((out / "phase1.checkpoint.previous").exists() and (out / "phase1.checkpoint").exists()):
             time.sleep(0.002)
         child.kill()

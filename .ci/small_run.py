@@ -1,30 +1,32 @@
 """A small `twostage-kd run` in forked processes, which need not import torch again: what kill_test.py and damage_test.py do things to.
 
-Only the probe of this machine's speed and the drawing of report.html are left out.
+Only the probe of this machine's speed, the drawing of report.html and most of the test images are left out.
 """
+import encodings.cp437  # noqa: F401  (of zip archives; a process without rights cannot import it)
 import hashlib
+import multiprocessing.synchronize  # noqa: F401
 import os
 import signal
 import sys
 import tempfile
 import time
 import traceback
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import scipy.optimize  # noqa: F401  (all that a run imports, once and before the forks)
 import torch
 
-from twostage_kd import phase1, phase2, teacher  # noqa: F401  (imported once, before the forks)
+from twostage_kd import data, phase1, phase2, statistics, teacher  # noqa: F401
 from twostage_kd.app import cli, released, report  # noqa: F401
 
+SIZE = "--pair resnet8/resnet8 --per-class 20 --views 2 --teacher-epochs 2 --epochs 3 --finetune-epochs 2"
 FULL = os.environ.get("TWOSTAGE_KD_FULL", "") not in ("", "0")  # the counts of an acceptance, not of CI
 
 
-def words(out: Path, *more: str, size: str = "") -> list[str]:
+def words(out: Path, *more: str) -> list[str]:
     """The run's command, with its directory."""
-    size = size or "--per-class 20 --views 2 --teacher-epochs 1 --epochs 1 --finetune-epochs 1"
-    return ["run", *size.split(), *more, "--out", str(out)]
+    return ["run", *SIZE.split(), *more, "--out", str(out)]
 
 
 class Child:
@@ -53,16 +55,20 @@ class Child:
         """Its exit code (below 0: a signal's number), standard output and standard error."""
         code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         self.pid = 0
+        texts = []
         for file in self.said:
             file.seek(0)
-        return code, *(file.read() for file in self.said)
+            texts.append(file.read())
+            file.close()
+        return code, *texts
 
 
 def perform(command: list[str], before: Callable) -> int:
     """In the child: the command's exit code."""
     torch.set_num_threads(1)
-    cli.measure = lambda *given: cli.Speeds(1e-4, 1e-4, 1e-4, 1e-4)
+    cli.measure = lambda *given: cli.Speeds(0.01, 0.01, 0.01, 0.01)
     report.report_page = lambda results: "<p>no drawing</p>"
+    data.DRAWN["shapes"] = data.shapes, 500, 5   # images a class to test on
     code = 1
     try:
         before()
@@ -105,4 +111,3 @@ def say(text: str) -> None:
 
 
 START = time.perf_counter()
-warnings.simplefilter("default")
