@@ -458,6 +458,7 @@ def pipeline(c: RunCommand) -> Path:
     import torch
     from twostage_kd import resnet
     from twostage_kd.app.released import released_phases
+    from twostage_kd.engine.files import clear_checkpoints
     from twostage_kd.engine.training import device, precision
     from twostage_kd.phase1 import align
     from twostage_kd.phase2 import fit_classifier
@@ -476,6 +477,8 @@ def pipeline(c: RunCommand) -> Path:
     name, student_name = resnet.pair(setting(c, "pair"))
     _, two, three = configs(c)
     with run.working():
+        if c.teacher is None and rank == 0:
+            clear_checkpoints(teacher_run.directory)
         if size == 1:                                     # whose speed is measured
             show_plan(c, (one, two, three), run, teacher_run, data, where)
         teacher, _ = train_teacher(name, known, one, teacher_run, where)
