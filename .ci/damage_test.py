@@ -35,7 +35,7 @@ from twostage_kd.engine.records import Form, form_key, read_records, save_traini
 from twostage_kd.engine.training import device, load_checkpoint, precision, save_checkpoint
 
 KINDS = (".safetensors", ".cache", ".json", ".jsonl", ".npz")
-DAMAGES, STARTS, FUZZED, FUZZED_RECORDS = (0, 5, 200, 150) if FULL else (8, 1, 12, 12)   # damages 0: all of them
+DAMAGES, STARTS, FUZZED, FUZZED_RECORDS = (0, 9, 200, 150) if FULL else (8, 1, 12, 12)   # damages 0: all of them
 NOBODY = 65534
 
 
@@ -83,14 +83,30 @@ def damaged_once(whole: Path, out: Path, file: Path, what: str, chance: random.R
     return "mended" if file.name in err else "same"
 
 
+def reached(child: Child, file: Path) -> None:
+    """Wait until a run has written a file."""
+    while not child.ended() and not file.exists():
+        time.sleep(0.002)
+    check(not child.ended(), f"the run ended before {file} was there")
+
+
 def doubles(expected: dict, folder: Path) -> None:
-    """The same command twice at once."""
+    """The same command twice at once: the second is refused while the first stands still, or wherever they meet."""
     refused = 0
-    for n in range(STARTS):
+    for n in range(STARTS + 1):
         out = folder / f"double{n}"
         first = Child(words(out))
-        time.sleep(random.Random(n).random())
-        ends = [child.wait() for child in (first, Child(words(out)))][::-1]
+        if n == 0:
+            reached(first, out / "teacher/teacher.checkpoint")
+            first.kill(signal.SIGSTOP)
+            refusal(words(out), f"{out} is in use by another process")
+            first.kill(signal.SIGCONT)
+            refused += 1
+            ends = [first.wait()]
+        else:
+            time.sleep(random.Random(n).random())
+            second = Child(words(out))
+            ends = [first.wait(), second.wait()]
         for code, _, err in ends:
             check(code == 0 or (code == 2 and "in use by another process" in sentence(err)), f"start {n}: {code} {err}")
         refused += sum(code == 2 for code, _, _ in ends)
@@ -98,7 +114,7 @@ def doubles(expected: dict, folder: Path) -> None:
             check(ran(words(out))[0] == 0, "the third command does not go on")
         check(weights(out) == expected, f"start {n}: other weights")
         shutil.rmtree(out)
-    say(f"{STARTS} double starts: {refused} processes refused, the weights always the same")
+    say(f"{STARTS + 1} double starts: {refused} processes refused, the weights always the same")
 
 
 def stops(folder: Path) -> None:
@@ -107,8 +123,7 @@ def stops(folder: Path) -> None:
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         for file in ("config.json", "phase1.checkpoint") if FULL else ("phase1.checkpoint",):
             child = Child(words(out))
-            while not child.ended() and not (out / file).exists():
-                time.sleep(0.002)
+            reached(child, out / file)
             child.kill(number)
             got, _, err = child.wait()
             check(got == code and err.count("\n") == 1 and "the same command goes on from the last checkpoint" in err,
@@ -183,8 +198,7 @@ def others(folder: Path) -> None:
     mine = pictures(folder / "mine", 0)
     place, data = folder / "pets", ["--recipe", "ours", "--data", str(mine)]
     child = Child(words(place, *data))
-    while not child.ended() and not (place / "phase1.checkpoint").exists():
-        time.sleep(0.002)
+    reached(child, place / "phase1.checkpoint")
     child.kill()
     child.wait()
     check(not (place / "report.json").exists(), "the run ended before it could be killed")
