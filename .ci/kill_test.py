@@ -74,11 +74,11 @@ def finish(out: Path, expected: dict[str, str], what: str) -> str:
 
 
 def killed_once(out: Path, chance: random.Random, seconds: float, operations: int) -> tuple[int, str]:
-    """One kill, if the run has not come to its end before."""
+    """One kill, within half of a whole run, if this one has not come to its end before."""
     if chance.random() < 0.5:
-        return ran(words(out), count_to(chance.randint(1, operations), out))[::2]
+        return ran(words(out), count_to(chance.randint(1, operations // 2), out))[::2]
     child = Child(words(out))
-    time.sleep(chance.random() * seconds)
+    time.sleep(chance.random() * seconds / 2)
     child.kill()
     return child.wait()[::2]
 
@@ -98,6 +98,8 @@ def kills(folder: Path, times: int, whole: tuple) -> None:
             done += 1
             place = stage(out)
             places[place] = places.get(place, 0) + 1
+            if done % 20 == 0:
+                say(f"{done} kills, {runs} runs to their end")
     finish(out, expected, f"{done} kills")
     where = ", ".join(f"{n} in {place}" for place, n in places.items())
     say(f"{done} of {done} kills survived ({where}): in all {runs + 1} runs the same weights, bit for bit")

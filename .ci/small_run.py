@@ -20,7 +20,7 @@ import torch
 from twostage_kd import data, phase1, phase2, statistics, teacher  # noqa: F401
 from twostage_kd.app import cli, released, report  # noqa: F401
 
-SIZE = "--pair resnet8/resnet8 --per-class 20 --views 2 --teacher-epochs 2 --epochs 3 --finetune-epochs 2"
+SIZE = "--pair resnet8/resnet8 --per-class 10 --views 2 --teacher-epochs 2 --epochs 3 --finetune-epochs 2"
 FULL = os.environ.get("TWOSTAGE_KD_FULL", "") not in ("", "0")  # the counts of an acceptance, not of CI
 
 
