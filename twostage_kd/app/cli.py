@@ -570,6 +570,7 @@ def pipeline(c: RunCommand) -> Path:
     import torch
     from twostage_kd import resnet
     from twostage_kd.app.report import save_results
+    from twostage_kd.engine.files import clear_checkpoints
     from twostage_kd.engine.training import device
     from twostage_kd.teacher import ask_teacher, train_teacher
     rank, size = meet()
@@ -583,6 +584,8 @@ def pipeline(c: RunCommand) -> Path:
     s = settings(c)
     name, student_name = resnet.pair(s.pair)
     with run.working():
+        if c.teacher is None and rank == 0:
+            clear_checkpoints(teacher_run.directory)
         if size == 1:                                     # whose speed is measured
             show_plan(c, run, teacher_run, data, where)
         teacher, _ = train_teacher(name, known, config, teacher_run, where)

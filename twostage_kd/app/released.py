@@ -11,20 +11,18 @@ __all__ = ['SCALE', 'RATIO', 'ATTEMPTS', 'LEVELS', 'EVERY', 'ReleasedConfig', 'u
 # %% ../../nbs/app/released.ipynb #6f32d9f5
 # mypy: allow-redefinition
 import copy
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 from ..crd import Head, move
 from ..data import Batches, Images
-from ..engine.files import written_whole
+from ..engine.caches import stored_answers
 from ..engine.randomness import draw_bits, generator
 from ..engine.scores import BankOrder, pooled_scores
-from ..engine.training import Progress, Run, autocast, constant, fit, precision
+from ..engine.training import Run, autocast, constant, fit, precision
 from ..phase1 import alignment_metrics
 from ..phase2 import (
     SCORED, CachedFeatures, Phase2Config, configured_loss, distillation_loss, frozen_features,
@@ -185,7 +183,6 @@ def heads_of(model: nn.Module, size: int, config: ReleasedConfig, role: str) -> 
     return nn.ModuleDict(heads).to(device)
 
 # %% ../../nbs/app/released.ipynb #8a3879b4
-@torch.inference_mode()
 def teacher_answers(
     teacher: nn.Module,
     images: Images,        # training images
@@ -193,31 +190,22 @@ def teacher_answers(
     run: Run,              # its directory holds the file
     chunk: int = 500,      # images a forward pass
 ) -> TeacherCache:         # of both embeddings and the logits: float16 [V, N, d + d + classes]
-    "The frozen teacher's answers to every crop; views that are stored already are not asked again."
+    "The frozen teacher's answers to every crop; what is stored already is not asked again."
     heads = heads_of(teacher, images.images.shape[-1], config, "teacher")
     widths = (config.dim, config.dim, images.num_classes)
-    shape = (config.views, len(images), sum(widths))
-    path, record = run.file("released.cache"), run.file("released.cache.json")
     key = dict(weights=weights_digest(teacher), images=images.digest(), seed=config.seed,
-               shape=list(shape))
-    written = json.loads(record.read_text()) if record.exists() and path.exists() else {}
-    done = written["views"] if written.get("key") == key else 0
-    answers = np.memmap(path, np.float16, "r+" if done else "w+", shape=shape)
+               shape=[config.views, len(images), sum(widths)])
     where = next(teacher.parameters()).device
-    todo = range(done, config.views)
     batches = CropBatches(images, seed=config.seed, views=config.views, device=where)
-    with Progress(len(todo) * -(-len(images) // chunk), "asking the teacher") as progress:
-        for view in todo:
-            for index in torch.arange(len(images), device=where).split(chunk):
-                answer = _answer(teacher, heads, batches.get(index, view))
-                answers[view, index.cpu().numpy()] = answer.half().cpu().numpy()
-                progress.step()
-            answers.flush()
-            with written_whole(record) as part:
-                part.write_text(json.dumps(dict(key=key, views=view + 1)))
-    return TeacherCache(torch.from_numpy(np.memmap(path, np.float16, "c", shape=shape)), widths)
+
+    def ask(index: torch.Tensor, view: int) -> torch.Tensor:
+        return _answer(teacher, heads, batches.get(index, view)).half()
+
+    answers = stored_answers(run.file("released.cache"), key, ask, where, chunk)
+    return TeacherCache(answers, widths)
 
 
+@torch.inference_mode()
 def _answer(teacher: nn.Module, heads: nn.ModuleDict, x: torch.Tensor) -> torch.Tensor:
     "Both embeddings and the logits of a batch, beside each other."
     with autocast(x.device):
