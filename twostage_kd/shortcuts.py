@@ -269,7 +269,7 @@ def plot_measures(
     axes[0].grid(axis="y")
     return fig
 
-
+# %% ../nbs/11_shortcuts.ipynb #5c0b002c
 def _plot_small(ax, shares: list[Interval], chances: list[float], colours: list, cut: float):
     "Dots with intervals on an axis that ends behind the largest one below the cut."
     drawn = [share.high for share in shares if share.estimate <= cut] or [1.0]
