@@ -14,33 +14,11 @@ import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 from layers import PACKAGE, ROOT, imported
 
+from twostage_kd.engine.files import code_as_text
+
 KEY = "executed"  # of the notebook's metadata; nbdev_clean keeps it by allowed_metadata_keys in settings.ini
 EXACT = ("nbs/index.ipynb", "nbs/app/cli.ipynb", "nbs/app/report.ipynb")
 COLAB = "colab"  # the cell of links.py: it does nothing here
-TYPED = (ast.arg, ast.FunctionDef, ast.AsyncFunctionDef)  # a field of a dataclass keeps its type
-DOCUMENTED = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-
-
-def without_docstrings(tree: ast.Module) -> ast.Module:
-    """The same tree; a string that opens a function or class is gone."""
-    for node in ast.walk(tree):
-        if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:]
-    return tree
-
-
-def spelled(node) -> str:
-    """A tree as text that does not depend on Python's version: empty fields, which versions add, are left out."""
-    if isinstance(node, list):
-        return "[" + ",".join(map(spelled, node)) + "]"
-    if isinstance(node, ast.Constant):
-        return repr(node.value)
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    typed = isinstance(node, TYPED)
-    fields = [f"{name}={spelled(value)}" for name, value in ast.iter_fields(node)
-              if value not in (None, []) and not (typed and name in ("annotation", "returns"))]
-    return f"{type(node).__name__}({','.join(fields)})"
 
 
 def digest(*parts: bytes) -> str:
@@ -77,12 +55,10 @@ def closure(program: ast.Module) -> list[str]:
 
 def module_digest(name: str) -> str:
     """Of a module's code, and of the package's other files that it names (a template, a style sheet)."""
-    tree = without_docstrings(ast.parse(module_file(name).read_text(encoding="utf-8")))
-    if ast.get_docstring(tree, clean=False) is not None:
-        tree.body = tree.body[1:]
+    tree = ast.parse(module_file(name).read_text(encoding="utf-8"))
     strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     beside = sorted(f for f in module_file(name).parent.iterdir() if f.name in strings and f.suffix != ".py" and f.is_file())
-    return digest(spelled(tree).encode(), *(f.read_bytes() for f in beside))
+    return digest(code_as_text(tree).encode(), *(f.read_bytes() for f in beside))
 
 
 def records_digest() -> str:
@@ -94,7 +70,7 @@ def records_digest() -> str:
 def described(path: Path, size: str = "tutorial") -> dict[str, str]:
     """What the outputs of a page depend on: this goes into its metadata."""
     program = own_code(path)
-    found = {"size": size, "own cells": digest(spelled(without_docstrings(program)).encode())}
+    found = {"size": size, "own cells": digest(code_as_text(program).encode())}
     found |= {f"twostage_kd.{name}": module_digest(name) for name in closure(program)}
     if any("read_records" in (getattr(node, "id", ""), getattr(node, "attr", "")) for node in ast.walk(program)):
         found["records"] = records_digest()

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ATTEMPTS', 'SOLVING', 'ADAM', 'STUDY_LOSSES', 'left', 'available', 'has_teacher', 'forget_answers', 'purpose_of',
-           'work_off', 'serve', 'train_again', 'check_teacher', 'take', 'join_cluster', 'hand_out', 'Speeds',
+           'now', 'work_off', 'train_again', 'check_teacher', 'take', 'join_cluster', 'hand_out', 'Speeds',
            'solving_seconds', 'adam_seconds', 'as_timed', 'contrast_seconds', 'measure', 'study_speeds', 'loss_of',
            'predicted', 'plan', 'stored_trial', 'find', 'verify', 'compared', 'budget_seconds']
 
@@ -66,13 +66,23 @@ def purpose_of(trial: Trial | Record) -> str:
     return ", ".join([f"shortcut, {trial.cue}", *(shares or ["clean"])])
 
 
+def now(row: Row, root: Path, results: Path) -> Trial | None:
+    "What can be done for a row now: its trial; or its teacher, if that has a record but is gone."
+    if available(row, root):
+        return row.trial
+    trial = row.trial
+    teacher = teacher_trial(trial.seed, trial.pair, trial.teacher_rho, trial.cue)
+    return teacher if row.ready and finished(teacher, results) else None
+
+
 def work_off(root: Path, results: Path, wait: float = 20) -> None:
     "Train all that is left, together with other processes that do the same."
     root, results = Path(root), Path(results)
     (root / "study").mkdir(parents=True, exist_ok=True)
     while waiting := left(results):
         forget_answers(waiting, root)
-        if any(serve(row, root, results) for row in waiting):
+        trials = (now(row, root, results) for row in waiting)
+        if any(take(trial, root, results) for trial in trials if trial):
             continue
         if not any(row.ready for row in waiting):
             print("what is left waits for tuning that nobody works on", flush=True)
@@ -81,30 +91,12 @@ def work_off(root: Path, results: Path, wait: float = 20) -> None:
     forget_answers([], root)
 
 
-def serve(row: Row, root: Path, results: Path) -> bool:
-    "Perform a row, or train its lost teacher; returns whether this process did either."
-    if available(row, root):
-        return take(row.trial, root, results)
-    if not row.ready:
-        return False
-    trial = row.trial
-    teacher = teacher_trial(trial.seed, trial.pair, trial.teacher_rho, trial.cue)
-    return finished(teacher, results) and train_again(teacher, root, results)
-
-
-def train_again(teacher: Trial, root: Path, results: Path) -> bool:
-    "Train a teacher whose weights are gone though it has a record; False: another process does."
-    try:
-        with FileLock(root / "study" / f"{teacher.name}.lock", timeout=0):
-            if not has_teacher(teacher, root):
-                print(f"{time.strftime('%H:%M')} the teacher in {teacher_folder(teacher, root)} is "
-                      "gone: it is trained again", flush=True)
-                parts = images_of(teacher)
-                model, _ = teacher_of(teacher, parts, root, device())
-                check_teacher(teacher, weights_digest(model), results)
-            return True
-    except Timeout:
-        return False
+def train_again(teacher: Trial, root: Path, results: Path) -> None:
+    "Train a teacher whose weights are gone though it has a record."
+    print(f"{time.strftime('%H:%M')} the teacher in {teacher_folder(teacher, root)} is gone: it is "
+          "trained again", flush=True)
+    model, _ = teacher_of(teacher, images_of(teacher), root, device())
+    check_teacher(teacher, weights_digest(model), results)
 
 
 def check_teacher(teacher: Trial, weights: str, results: Path) -> None:
@@ -123,6 +115,8 @@ def take(trial: Trial, root: Path, results: Path) -> bool:
     try:
         with FileLock(root / "study" / f"{trial.name}.lock", timeout=0):
             if finished(trial, results):
+                if trial.method == "teacher" and not has_teacher(trial, root):
+                    train_again(trial, root, results)
                 return True
             settings = ", ".join(f"{name} {value}" for name, value in trial.settings)
             print(f"{time.strftime('%H:%M')} {purpose_of(trial)}: {METHODS[trial.method].label}, "
@@ -174,8 +168,9 @@ def hand_out(
     while waiting := left(results):
         forget_answers(waiting, root)
         for row in waiting:
-            if available(row, root) and row.trial.name not in running.values():
-                running[task.remote(row.trial, root, results)] = row.trial.name
+            trial = now(row, root, results)
+            if trial and trial.name not in running.values():
+                running[task.remote(trial, root, results)] = trial.name
         if not running:
             print("what is left waits for tuning that nobody works on", flush=True)
             return

@@ -209,6 +209,11 @@ class Results:
         return Contingency(**self.tables[self.best])
 
     @property
+    def class_names(self) -> list[str]:
+        "Names of the classes; their numbers where there are none."
+        return self.names or [str(k) for k in range(self.classes)]
+
+    @property
     def pair(self) -> list[str]:
         "Names of teacher and student, as one writes them: ResNet-18."
         return [name.replace("resnet", "ResNet-") for name in self.config["pair"].split("/")]
@@ -382,7 +387,7 @@ def errors_alone(
         return []
     labels, teacher, student, *_ = results.answers
     where = (teacher.prediction == labels) & (student.prediction != labels)
-    names = results.names or [str(k) for k in range(results.classes)]
+    names = results.class_names
     group = np.array(names if groups is None else groups, dtype=object)
     rows = []
     for name in dict.fromkeys(group[labels[where]]):
@@ -774,7 +779,7 @@ def picture_cells(results: Results) -> list[Cell]:
         return []
     labels, teacher, student, shown, images = results.answers
     cell = cell_of(labels, teacher.prediction, student.prediction)
-    names = results.names or [str(k) for k in range(results.classes)]
+    names = results.class_names
     examples: dict[str, list[Example]] = {key: [] for key in CELLS}
     for position, image in zip(shown, images):
         examples[cell[position]].append(Example(
@@ -917,4 +922,4 @@ def show_results(directory) -> None:
     except OSError as error:      # a finished run that can be read only still shows its numbers
         print(f"\nno report: {error.filename} cannot be written ({error.strerror})", flush=True)
         return
-    print(f"\nreport: {Path(directory).absolute() / 'report.html'}", flush=True)
+    print(f"\nreport: {Path(directory) / 'report.html'}", flush=True)

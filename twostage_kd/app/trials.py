@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['TEACHER_EPOCHS', 'SOLVED', 'OURS', 'AUTHORS', 'RELEASED_FORMS', 'RATES', 'BEYOND', 'WEIGHTS', 'TUNED', 'DECAY',
-           'CHOSEN_FORMS', 'TUNED_AS', 'ALL', 'FIVE', 'CLEAN', 'RHO', 'INDEPENDENT', 'ROWS', 'SWEPT', 'STUDENTS',
-           'TAUGHT', 'FOUR', 'COMPUTES', 'SNAPSHOT_METHODS', 'SNAPSHOT_EPOCHS', 'Trial', 'short_digest', 'FineTuning',
-           'forms_of', 'tuning_trial', 'score_of', 'tuning', 'phase2_loss', 'settled', 'Row', 'confirming',
-           'teacher_trial', 'rivals', 'rows', 'shortcut_forms', 'shortcut_trial', 'asked_again', 'shortcut_rows',
-           'first_config', 'crd_config', 'phase2_config', 'Parts', 'Aside', 'images_of', 'shortcut_parts',
-           'teacher_folder', 'teacher_of', 'answers_folder', 'answers_of', 'code_digest', 'perform', 'phase2_forms',
-           'repaired_forms', 'perform_released', 'looked_at_only', 'store', 'last_level', 'classified',
-           'peak_megabytes', 'forget_peak', 'Snapshots', 'finished', 'finished_trainings']
+           'CHOSEN_FORMS', 'TUNED_AS', 'FIVE', 'CLEAN', 'RHO', 'INDEPENDENT', 'ROWS', 'SWEPT', 'STUDENTS', 'TAUGHT',
+           'FOUR', 'COMPUTES', 'SNAPSHOT_METHODS', 'SNAPSHOT_EPOCHS', 'Trial', 'short_digest', 'FineTuning', 'forms_of',
+           'tuning_trial', 'score_of', 'tuning', 'phase2_loss', 'settled', 'Row', 'confirming', 'teacher_trial',
+           'rivals', 'rows', 'shortcut_forms', 'shortcut_trial', 'asked_again', 'shortcut_rows', 'first_config',
+           'crd_config', 'phase2_config', 'Parts', 'Aside', 'images_of', 'shortcut_parts', 'teacher_folder',
+           'teacher_of', 'answers_folder', 'answers_of', 'code_digest', 'perform', 'phase2_forms', 'repaired_forms',
+           'perform_released', 'looked_at_only', 'store', 'last_level', 'classified', 'peak_megabytes', 'forget_peak',
+           'Snapshots', 'finished', 'finished_trainings']
 
 # %% ../../nbs/app/trials.ipynb #1385115b
 import ast
@@ -32,7 +32,7 @@ from .released import (
     ReleasedConfig, adam_until, align_released, finetune_released, teacher_answers)
 from ..baselines import BaselineConfig, one_stage
 from ..data import Batches, Images, evenly, load
-from ..engine.files import written_whole
+from ..engine.files import code_as_text, written_whole
 from ..engine.records import (
     LOSSES, METHODS, Form, Record, best, form_key, pack_answers, read_training, save_training)
 from ..engine.training import Clock, Run, autocast, device, precision
@@ -43,6 +43,7 @@ from ..phase2 import (
 from ..shortcuts import (
     Bias, biased, cue_probe, few, measure, other_classes, patch_mask, reweighted, saliency,
     share_on_cue, test_sets)
+from ..study import MAIN
 from ..teacher import (
     TeacherCache, TeacherConfig, ask_teacher, train_teacher, weights_digest)
 
@@ -203,8 +204,6 @@ class Row:
     ready: bool       # whether its settings are known
 
 
-ALL = ("ce", "table", "crd-kd", "paper", "kd", "crd-kd-2", "kd-2", "crd-ce", "crd-ce-2", "ce-2",
-       "table-last", "regression", "floor", "ceiling")
 FIVE = ("ce", "kd", "crd-kd", "paper", "table")
 
 
@@ -252,7 +251,7 @@ def rows(done: dict[str, list[Record]]) -> list[Row]:   # done: finished trainin
         out += [Row(21 + (method in ("kd-kl", "crd-kl")), trial, True)
                 for trial in tuning(method, done)[0]]
     for seed in (1, 2, 3):
-        out += [Row(30 + 2 * seed, *confirming(method, seed, done)) for method in ALL]
+        out += [Row(30 + 2 * seed, *confirming(method, seed, done)) for method in MAIN]
     authors = Trial("released", 1, AUTHORS.epochs, RELEASED_FORMS,
                     finetune_epochs=AUTHORS.finetune_epochs)
     out.append(Row(33, authors, True))   # right behind the first confirming seed
@@ -457,28 +456,8 @@ def code_digest(trial: Trial) -> str:   # 16 hexadecimal digits
     for name in modules:
         source = Path(str(importlib.import_module(f"twostage_kd.{name}").__file__))
         tree = ast.parse(source.read_text(encoding="utf-8"))
-        state.update(_computing(tree).encode())
+        state.update(code_as_text(tree).encode())
     return state.hexdigest()[:16]
-
-
-def _computing(node) -> str:   # node: of a syntax tree, a list of them, or a plain value
-    "A syntax tree as text, without docstrings and types, and the same under every Python."
-    if isinstance(node, list):
-        return "[" + ",".join(_computing(item) for item in node if not _is_docstring(item)) + "]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    typed = isinstance(node, ast.arg | ast.FunctionDef | ast.AsyncFunctionDef)
-    fields = [
-        f"{name}={_computing(value)}" for name, value in ast.iter_fields(node)
-        if value not in (None, [])                             # Python's versions differ in these
-        and not (typed and name in ("annotation", "returns"))]   # a field of a dataclass keeps its
-    return f"{type(node).__name__}({','.join(fields)})"
-
-
-def _is_docstring(node) -> bool:
-    "Whether a statement is a bare string."
-    constant = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    return constant and isinstance(node.value.value, str)
 
 # %% ../../nbs/app/trials.ipynb #c4423c2f
 def perform(trial: Trial, root: Path, results: Path) -> None:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['written_whole', 'clear_parts', 'clear_checkpoints', 'only_here', 'write_listed', 'read_listed', 'take_room',
-           'parse_json', 'read_json', 'read_arrays']
+           'parse_json', 'read_json', 'read_arrays', 'code_as_text']
 
 # %% ../../nbs/engine/files.ipynb #cf7c7589
 import contextlib
@@ -149,3 +149,26 @@ def read_arrays(
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path} is damaged or incomplete ({reason}); {remedy}") from None
+
+# %% ../../nbs/engine/files.ipynb #c0de0002
+import ast
+
+
+def code_as_text(node) -> str:   # node: of a syntax tree, a list of them, or a plain value
+    "A program without comments, docstrings, types and layout, the same under every Python."
+    if isinstance(node, list):
+        return "[" + ",".join(code_as_text(item) for item in node if not _is_docstring(item)) + "]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    typed = isinstance(node, ast.arg | ast.FunctionDef | ast.AsyncFunctionDef)
+    fields = [
+        f"{name}={code_as_text(value)}" for name, value in ast.iter_fields(node)
+        if value not in (None, [])                               # Python's versions differ in these
+        and not (typed and name in ("annotation", "returns"))]
+    return f"{type(node).__name__}({','.join(fields)})"
+
+
+def _is_docstring(node) -> bool:
+    "Whether a statement is a bare string."
+    constant = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return constant and isinstance(node.value.value, str)
