@@ -6,7 +6,8 @@
 __all__ = ['NEAR_PAPER', 'SAME_FEATURES', 'OUR_PHASE2', 'HEADLINE', 'PAPER_STUDENT', 'MAIN', 'SEEDS', 'Difference', 'compare',
            'verdicts', 'table_of', 'Verdict', 'decide', 'seen_once', 'headline', 'plot_headline', 'lead', 'findings',
            'stored_seeds', 'plot_progress', 'one', 'kl_alone', 'fine_tuning', 'settling', 'too_shallow', 'separation',
-           'two_against_one', 'decoupling', 'seeds_missing', 'ledger', 'cost']
+           'two_against_one', 'decoupling', 'seeds_missing', 'ledger', 'cost', 'tried', 'plot_tuning', 'loss_words',
+           'tuning_table']
 
 # %% ../nbs/12_study.ipynb #481ad1a9
 from dataclasses import dataclass
@@ -384,3 +385,49 @@ def cost(records: list[Record], seed: int = 1) -> str:
     note = (f"\nThe {len(teachers)} teachers took {min(teachers):.0f} to {max(teachers):.0f} "
             "minutes each by the clock, beside another training on the same machine.")
     return "\n".join(lines + [line for _, line in sorted(rows)] + [note])
+
+# %% ../nbs/12_study.ipynb #12f10042
+def tried(records: list[Record]) -> dict[str, list[Record]]:
+    "The students by which each method is tuned, one for each setting and loss that was tried."
+    tuning = select(records, purpose="tuning")
+    students = {method: select(tuning, method=method) for method in METHODS}
+    own = {method: [r for r in of if r.form.kind == "own"] for method, of in students.items()}
+    return {method: own[method] or of for method, of in students.items() if of}
+
+
+def plot_tuning(records: list[Record]):
+    "Validation accuracy against the learning rate, the best loss and weight at each."
+    import matplotlib.pyplot as plt
+    fig, ax = plt.subplots(figsize=(8, 4.4), layout="constrained")
+    for method, students in tried(records).items():
+        rates = sorted({r.settings["lr"] for r in students})
+        scores = [100 * best([r for r in students if r.settings["lr"] == rate]).validation
+                  for rate in rates]
+        ax.plot(rates, scores, "o-", color=METHODS[method].colour, label=METHODS[method].label)
+    ax.set(xscale="log", xlabel="learning rate of the first stage (logarithmic)",
+           ylabel="validation images answered rightly (%)")
+    ticks = (0.03, 0.05, 0.1, 0.2, 0.4)
+    ax.set_xticks(ticks, [f"{rate:g}" for rate in ticks])
+    ax.minorticks_off()
+    fig.legend(loc="outside right upper", fontsize=9)
+    plt.close(fig)
+    return fig
+
+
+def loss_words(record: Record) -> str:
+    "The parts of a tuned loss that have a choice: how KL is scaled, and what CRD weighs."
+    scaled = {True: "T² KL", False: "KL"}
+    kl = [scaled[record.settings["t_squared"]]] if "t_squared" in record.settings else []
+    crd = [f"{record.settings['crd_weight']:g} CRD"] if "crd_weight" in record.settings else []
+    return " + ".join(kl + crd)
+
+
+def tuning_table(records: list[Record]) -> str:
+    "The best setting of each method and its validation accuracy, as Markdown."
+    lines = ["| method | trainings | best rate | best loss | validation |", "|---|---|---|---|---|"]
+    for method, students in tried(records).items():
+        winner = best(students)
+        trainings = len({r.training for r in students})
+        lines.append(f"| {METHODS[method].label} | {trainings} | {winner.settings['lr']:g} | "
+                     f"{loss_words(winner)} | {100 * winner.validation:.1f} % |")
+    return "\n".join(lines)
