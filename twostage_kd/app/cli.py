@@ -382,8 +382,8 @@ def as_typed(c: RunCommand) -> str:
 
 # %% ../../nbs/app/cli.ipynb #2cdfb68e
 NOTE = """\
-  The table, 1,024 negatives and the fine-tuning at a high rate are ours, for a first run that
-  learns; the paper has banks with 16,384 (--recipe paper, the default on cifar100)."""
+  Few negatives and the fine-tuning at a high rate are ours, for a first run that learns, and so
+  is the table; the paper has banks with 16,384 (--recipe paper, the default on cifar100)."""
 
 
 def show_plan(
@@ -399,12 +399,14 @@ def show_plan(
     whole = predicted(c, speeds, *sizes)
     left = {name: seconds * (1 - done[name]) for name, seconds in whole.items()}
 
-    for name, words in in_words(c).items():
+    will = in_words(c)
+    width = max(map(len, will.values()))
+    for name, words in will.items():
         took = f"about {duration(left[name])}" + " left" * (done[name] > 0)
-        print(f"  {name:<18}{words:<66} {took if left[name] else 'done'}")
+        print(f"  {name:<18}{words:<{width}}  {took if left[name] else 'done'}")
     total = sum(left.values())
-    in_all = f"about {duration(total)} if the machine does nothing else"
-    print(f"  {'in all':<85}{in_all if total else 'only the report'}", flush=True)
+    print(f"  {'in all':<18}" + (f"about {duration(total)}, if the machine does nothing else"
+                                if total else "only the report"), flush=True)
     if defaults(c.data) != SETTINGS["cifar100"] and settings(c).recipe == "ours":
         print(NOTE, flush=True)
 
