@@ -154,13 +154,16 @@ def coverage(
     experiments: int = 1_000,
     sigma_seed: float = 1.0,   # points
     sigma_rest: float = 0.33,  # points
+    unlike: float = 1.0,       # how many times as much A and B vary as the other methods
     draws: int = 1_000,        # of each bootstrap
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:   # share of intervals with the truth; their mean width, points
     "How often 95 % intervals for A less B hold the truth, by three methods, on simulated scores."
     random = np.random.default_rng(seed)
     shared = random.normal(0, sigma_seed, (experiments, 1, seeds))
-    y = shared + random.normal(0, sigma_rest, (experiments, methods, seeds))   # true difference: 0
+    rest = random.normal(0, sigma_rest, (experiments, methods, seeds))
+    rest[:, :2] *= unlike
+    y = shared + rest                                                          # true difference: 0
     d = y[:, 0] - y[:, 1]                                                      # [E, S]
     mean = d.mean(1)
 
