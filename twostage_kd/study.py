@@ -189,7 +189,7 @@ def plot_headline(rows: dict[str, Record]):
     ax.set_yticks(range(len(rows)), list(reversed(rows)), fontsize=11)
     ax.set_xlim(20, 66)
     ax.set_xlabel("test images of CIFAR-100 answered rightly (%)\n"
-                  "one run each, bars: 95 % intervals over images; the axis begins at 20",
+                  "one run each; bars: 95 % interval over images\nthe axis begins at 20",
                   fontsize=11)
     ax.grid(axis="y", visible=False)
     ax.grid(axis="x", color="0.88")
