@@ -73,7 +73,7 @@ SETTINGS = {
     ),
 }
 SETTINGS["shapes100"] = replace(SETTINGS["shapes"], per_class=100)   # harder: give it more epochs
-AUTHORS_EPOCHS = 50   # of both phases, by the recipe `released`, but on drawings
+AUTHORS_EPOCHS = 50   # of both phases, by the recipe `released`, except on drawings
 
 
 def defaults(data: str) -> Defaults:   # data: a name, or a folder of images
