@@ -66,6 +66,7 @@ class Child:
 def perform(command: list[str], before: Callable) -> int:
     """In the child: the command's exit code."""
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would a child
     cli.measure = lambda *given: cli.Speeds(0.01, 0.01, 0.01, 0.01)
     report.report_page = lambda results: "<p>no drawing</p>"
     data.DRAWN["shapes"] = data.shapes, 500, 5   # images a class to test on
