@@ -1,7 +1,7 @@
 """Look at every page of a built site in chromium: `python .ci/site/check.py _site [--shots DIR]`.
 
 At 1280 and 390 px, light and dark: no error in the console, nothing loaded from elsewhere, nothing wider than the window, no
-formula left as source, every picture with an alternative text; each slider changes its picture; the explorer of all stored
+formula or table left as source, every picture with an alternative text; each slider changes its picture; the explorer of all stored
 networks computes what `Contingency` does. Needs playwright and Debian's chromium. Exit code 1 names what was found.
 """
 import functools
@@ -21,6 +21,7 @@ from twostage_kd.statistics import Contingency, bootstrap, named, wilson_interva
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 SIZES = [(1280, "light"), (390, "light"), (1280, "dark")]
 LEFT = re.compile(r"\\(?:frac|mathrm|sum|lambda|tau|phi)\b|\$\$")
+ROW = re.compile(r"^\|.*\|.*\|", re.MULTILINE)  # of a table in Markdown
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 NAMELESS = "[...document.querySelectorAll('article img')].filter(i => !i.alt).length"
 PAIRS = [(0, 9), (1, 14), (8, 30), (13, 14), (26, 27), (44, 41), (7, 7)]  # places of networks in the explorer's lists
@@ -117,6 +118,8 @@ def look(page, address: str, width: int, shot: Path | None) -> tuple[list[str], 
         errors.append(f"{nameless} pictures without alternative text")
     if found := LEFT.search(page.evaluate(PROSE)):
         errors.append(f"a formula is left as source: {found[0]}")
+    if found := ROW.search(page.evaluate(PROSE)):
+        errors.append(f"a table is left as source: {found[0]}")
     sliders = page.locator("figure.frames").count()
     errors += move_sliders(page)
     if page.locator("figure.explorer").count():

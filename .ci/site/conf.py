@@ -5,6 +5,7 @@ extensions = ["myst_nb"]
 exclude_patterns = ["extra"]
 nb_execution_mode = "off"  # the stored outputs are shown
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # "commonmark", the default, has no tables
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_dmath_allow_space = True
 myst_heading_anchors = 4
