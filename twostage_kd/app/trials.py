@@ -7,7 +7,7 @@ __all__ = ['TEACHER_EPOCHS', 'SOLVED', 'OURS', 'AUTHORS', 'RELEASED_FORMS', 'RAT
            'CHOSEN_FORMS', 'TUNED_AS', 'FIVE', 'CLEAN', 'RHO', 'INDEPENDENT', 'ROWS', 'SWEPT', 'STUDENTS', 'TAUGHT',
            'FOUR', 'COMPUTES', 'SNAPSHOT_METHODS', 'SNAPSHOT_EPOCHS', 'Trial', 'short_digest', 'FineTuning', 'forms_of',
            'tuning_trial', 'score_of', 'tuning', 'phase2_loss', 'settled', 'Row', 'confirming', 'teacher_trial',
-           'rivals', 'rows', 'shortcut_forms', 'shortcut_trial', 'asked_again', 'shortcut_rows', 'first_config',
+           'rivals_of', 'rows', 'shortcut_forms', 'shortcut_trial', 'asked_again', 'shortcut_rows', 'first_config',
            'crd_config', 'phase2_config', 'Parts', 'Aside', 'images_of', 'shortcut_parts', 'teacher_folder',
            'teacher_of', 'answers_folder', 'answers_of', 'code_digest', 'perform', 'phase2_forms', 'repaired_forms',
            'perform_released', 'looked_at_only', 'store', 'last_level', 'classified', 'peak_megabytes', 'forget_peak',
@@ -43,7 +43,7 @@ from ..phase2 import (
 from ..shortcuts import (
     Bias, biased, cue_probe, few, measure, other_classes, patch_mask, reweighted, saliency,
     share_on_cue, test_sets)
-from ..study import MAIN
+from ..study import MAIN, ONE_STAGE, rivals
 from ..teacher import (
     TeacherCache, TeacherConfig, ask_teacher, train_teacher, weights_digest)
 
@@ -227,17 +227,11 @@ def teacher_trial(seed: int, pair: str = Trial.pair, teacher_rho=None, cue=None)
                  cue=cue, teacher_rho=teacher_rho)
 
 
-def rivals(done: dict[str, list[Record]]) -> list[str]:
-    "The best method in one stage and the best with phase 2 after it, by tuning (P1 and P2)."
-    scores: dict[str, float] = {}
-    for method in ("ce", "kd", "crd-ce", "crd-kd"):
-        settings = tuning(method, done)[1]
-        if settings is None:
-            return []
-        students = done[tuning_trial(method, settings).name]
-        scores[method] = best(students).validation
-    first = max(scores, key=scores.__getitem__)
-    return [first, f"{first}-2"]
+def rivals_of(done: dict[str, list[Record]]) -> tuple[str, ...]:
+    "The rivals of P1 and P2 (lesson 12); none while a method is being tuned."
+    if any(tuning(method, done)[1] is None for method in ONE_STAGE):
+        return ()
+    return rivals([record for students in done.values() for record in students])
 
 
 def rows(done: dict[str, list[Record]]) -> list[Row]:   # done: finished trainings by name
@@ -258,7 +252,7 @@ def rows(done: dict[str, list[Record]]) -> list[Row]:   # done: finished trainin
     out.append(Row(37, *confirming("ce-fresh", 1, done)))   # do four stored views cost anything?
     out += shortcut_rows(done)
     out += [Row(50, teacher_trial(seed), True) for seed in (4, 5)]
-    again = dict.fromkeys(("ce", "crd-kd", *rivals(done), "paper", "table"))
+    again = dict.fromkeys(("ce", "crd-kd", *rivals_of(done), "paper", "table"))
     out += [Row(51, *confirming(m, seed, done)) for seed in (4, 5) for m in again]
     for pair in ("resnet18/resnet20", "resnet18/resnet32"):
         out.append(Row(60, *confirming("table", 1, done, pair=pair)))
