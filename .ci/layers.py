@@ -11,7 +11,7 @@ PACKAGE = ROOT / "twostage_kd"
 def lessons() -> dict[str, int]:
     """Each lesson's module and its number, from the notebooks."""
     found = {}
-    for path in (ROOT / "nbs").glob("[0-9][0-9]_*.ipynb"):
+    for path in (ROOT / "nbs").glob("[0-9][0-9]*_*.ipynb"):
         exported = re.search(r"#\| default_exp (\w+)", path.read_text(encoding="utf-8"))
         if exported:
             found[exported[1]] = int(path.name[:2])

@@ -27,7 +27,7 @@ if "google.colab" in sys.modules:
 
 def pages() -> list[Path]:
     """The lessons and the page of questions."""
-    return [*sorted((ROOT / "nbs").glob("[0-9][0-9]_*.ipynb")), ROOT / "nbs" / "faq.ipynb"]
+    return [*sorted((ROOT / "nbs").glob("[0-9][0-9]*_*.ipynb")), ROOT / "nbs" / "faq.ipynb"]
 
 
 def line_and_cell(path: Path) -> tuple[str, str]:

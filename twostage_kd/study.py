@@ -6,9 +6,9 @@
 __all__ = ['NEAR_PAPER', 'SAME_FEATURES', 'OUR_PHASE2', 'HEADLINE', 'PAPER_STUDENT', 'MAIN', 'SEEDS', 'ONE_STAGE', 'Difference',
            'compare', 'verdicts', 'table_of', 'Verdict', 'decide', 'seen_once', 'headline', 'plot_headline', 'lead',
            'findings', 'stored_seeds', 'Evidence', 'evidence', 'ahead', 'plot_progress', 'rivals', 'final_scores',
-           'deciding', 'kl_alone', 'fine_tuning', 'settling', 'too_shallow', 'separation', 'two_against_one',
-           'decoupling', 'seeds_missing', 'ledger', 'cost', 'tried', 'plot_tuning', 'plot_coverage', 'loss_words',
-           'tuning_gain', 'tuning_table']
+           'deciding', 'kl_alone', 'tuned_loss', 'fine_tuning', 'settling', 'too_shallow', 'separation',
+           'two_against_one', 'decoupling', 'seeds_missing', 'ledger', 'cost', 'tried', 'plot_tuning', 'plot_coverage',
+           'loss_words', 'tuning_gain', 'tuning_table']
 
 # %% ../nbs/12_study.ipynb #481ad1a9
 from dataclasses import dataclass
@@ -380,12 +380,19 @@ def kl_alone(shown: Evidence) -> str:
     return f"KL alone {ahead(a, b)} against 0.7 T² KL + 0.3 CE (same features, solved)"
 
 
+def tuned_loss(shown: Evidence, method: str, rate: float) -> str | None:
+    "The mixed loss under which a method was fine-tuned at a rate; None if it was not."
+    losses = {r.form.loss for r in select(shown.students, method=method)
+              if r.form.kind == "finetuned" and r.form.rate == rate and r.form.loss != "kl"}
+    return losses.pop() if len(losses) == 1 else None
+
+
 def fine_tuning(shown: Evidence) -> str:
     "Fine-tuned against frozen, at the paper's rate and at ours."
     words = []
     for rate, name in ((1e-5, "the paper's 1e-5"), (3e-3, "ours")):
-        forms = {r.form for r in select(shown.students, method="paper")}
-        [loss] = {f.loss for f in forms if f.kind == "finetuned" and f.rate == rate} - {"kl"}
+        loss = tuned_loss(shown, "paper", rate)
+        assert loss is not None   # the paper's method is always fine-tuned at both rates
         tuned = shown.of("paper", kind="finetuned", rate=rate, loss=loss)
         frozen = shown.of("paper", kind="solved", loss=loss)
         words.append(f"at {name} {ahead(tuned, frozen)} over the solved classifier of its loss "
