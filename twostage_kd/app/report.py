@@ -874,8 +874,12 @@ def solver_note(results: Results) -> str:
     "How well the optimum was reached."
     if not (solved := results.history("phase2-frozen")):
         return ""
-    return (f"L-BFGS stopped after {solved[-1]['iterations']} iterations with a gradient of norm "
-            f"{solved[-1]['gradient_norm']:.1g}; at the optimum it is 0.")
+    last, limit = solved[-1], results.config.get("phase2.iterations")
+    note = (f"L-BFGS stopped after {last['iterations']} iterations with a gradient of norm "
+            f"{last['gradient_norm']:.1g}; at the optimum it is 0.")
+    if last["iterations"] == limit:
+        note += " That was its limit: with more of them the loss would fall a little further."
+    return note
 
 # %% ../../nbs/app/report.ipynb #0ee9731a
 NO_PICTURES = (
