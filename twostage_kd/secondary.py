@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['MARKERS', 'RATES', 'TWO_STAGES', 'AFTER_ONE', 'SETTLED', 'GROUPS', 'points', 'draw_seeds', 'methods_of',
-           'plot_losses', 'losses_sentence', 'equal_words', 'steps', 'plot_phase2', 'phase2_table', 'forgotten',
-           'by_epoch', 'plot_settling', 'settled_epoch', 'settling_sentence', 'settling_table', 'with_teacher',
-           'tables_with_teacher', 'spread_out', 'averaged', 'lift', 'mean_interval', 'other_teachers', 'ended',
-           'plot_ensembles', 'ensemble_sentence', 'signed', 'calibration', 'overconfidence', 'plot_calibration',
-           'by_chance', 'calibration_sentence', 'two_students', 'by_superclass', 'plot_superclasses',
-           'superclass_sentence', 'contrast_at', 'features_table', 'associations', 'contrast_sentence', 'summary',
-           'spread_table']
+           'plot_losses', 'losses_sentence', 'equal_words', 'steps', 'plot_phase2', 'phase2_table',
+           'by_epoch_of_phase2', 'plot_phase2_epochs', 'forgotten', 'by_epoch', 'plot_settling', 'settled_epoch',
+           'settling_sentence', 'settling_table', 'with_teacher', 'tables_with_teacher', 'spread_out', 'averaged',
+           'lift', 'mean_interval', 'other_teachers', 'ended', 'plot_ensembles', 'ensemble_sentence', 'signed',
+           'calibration', 'overconfidence', 'plot_calibration', 'by_chance', 'calibration_sentence', 'two_students',
+           'by_superclass', 'plot_superclasses', 'superclass_sentence', 'contrast_at', 'features_table', 'associations',
+           'plot_counts', 'contrast_sentence', 'summary', 'spread_table']
 
 # %% ../nbs/12b_secondary.ipynb #12b00030
 import numpy as np
@@ -20,6 +20,7 @@ from twostage_kd.engine.records import (
     CIFAR100_LABELS, CIFAR100_SUPERCLASS, CIFAR100_SUPERCLASS_NAMES, LOSSES, METHODS, Record, best,
     select)
 from .engine.seeds import equivalence
+from .engine.tables import draw_counts
 from .statistics import (
     Contingency, Interval, expected_calibration_error, reliability)
 from .study import MAIN, Evidence, ahead, compare, tuned_loss
@@ -161,6 +162,36 @@ def phase2_table(shown: Evidence) -> str:
         lines += [f"| {METHODS[method].label} | {name} | {ahead(ends, solved)} |"
                   for name, (ends, solved) in steps(shown, method).items() if ends]
     return "\n".join(lines)
+
+
+def by_epoch_of_phase2(students: dict[int, Record], key: str) -> np.ndarray:   # [seeds, epochs]
+    "Loss on training images or accuracy on validation images after each epoch of phase 2."
+    return np.array([[e[key] for e in record.history if e["stage"].startswith("phase2-")]
+                     for _, record in sorted(students.items())])
+
+
+def plot_phase2_epochs(shown: Evidence, method: str = "paper"):
+    "Accuracy and loss by epoch of phase 2; seeds as bands."
+    import matplotlib.pyplot as plt
+    fig, axes = plt.subplots(1, 2, figsize=(8, 3.6), layout="constrained")
+    solved = shown.of(method, kind="solved", loss="t2")
+    optimum = dict(accuracy=100 * np.mean([r.validation for r in solved.values()]),
+                   loss=np.mean([r.history[-1]["loss"] for r in solved.values()]))
+    for ax, (key, unit, label) in zip(axes, (("accuracy", 100, "validation images right (%)"),
+                                             ("loss", 1, "training loss (nats)"))):
+        for colour, (name, (ends, _)) in zip(("C0", "C1", "C2"), steps(shown, method).items()):
+            curves = unit * by_epoch_of_phase2(ends, key)
+            epochs = np.arange(1, curves.shape[1] + 1)
+            ax.plot(epochs, curves.mean(0), "o-", ms=3, color=colour,
+                    label=name if key == "loss" else None)
+            ax.fill_between(epochs, curves.min(0), curves.max(0), color=colour, alpha=0.2, lw=0)
+        ax.axhline(optimum[key], color="C0", ls="--", lw=1)
+        ax.set(xlabel="epoch of phase 2", ylabel=label)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    axes[1].set_ylim(0, None)
+    fig.legend(loc="outside upper center", ncols=1, fontsize=9, frameon=False)
+    plt.close(fig)
+    return fig
 
 
 def forgotten(shown: Evidence) -> str:
@@ -538,6 +569,26 @@ def associations(shown: Evidence) -> str:
                      f"{mean(lambda t: t.yule_q):.3f} | {mean(lambda t: t.kappa):.3f} | "
                      f"{mean(lambda t: t.error_dice_distance):.3f} |")
     return "\n".join(lines)
+
+
+def plot_counts(shown: Evidence):
+    "The paper's ResNet18/8 beside two of ours at the first seed: unfinished, and fine-tuned."
+    import matplotlib.pyplot as plt
+    printed = TABLE3["ResNet18/8"]
+    wanted = {name: printed[name] for name in ("accuracy_a", "accuracy_b", "mcnemar", "chi_square")}
+    [of_paper] = recover_table(10_000, **wanted)
+    seed = shown.seeds[0]
+    slow, tuned = shown.of("table", kind="adam", loss="t2"), shown.final("table")
+    tables = {"the paper's ResNet18/8": of_paper,
+              "ours, frozen, by Adam": tables_with_teacher(shown, slow)[seed],
+              "ours, our phase 2": tables_with_teacher(shown, tuned)[seed]}
+    fig, axes = plt.subplots(1, 3, figsize=(9.5, 3.1), layout="constrained", sharey=True)
+    for ax, (title, table) in zip(axes, tables.items()):
+        draw_counts(ax, table)
+        ax.set_title(title, fontsize=10)
+        ax.label_outer()
+    plt.close(fig)
+    return fig
 
 
 def contrast_sentence(shown: Evidence) -> str:
