@@ -125,7 +125,7 @@ def steps(shown: Evidence, method: str) -> dict[str, tuple[dict, dict]]:
                 shown.of(method, kind="solved", loss=loss))
     return out
 
-
+# %% ../nbs/12b_secondary.ipynb #12b00036c0
 def plot_phase2(shown: Evidence):
     "Test accuracy of what phase 2 can end in, and of the solved classifier of the same loss."
     import matplotlib.pyplot as plt
@@ -153,7 +153,7 @@ def plot_phase2(shown: Evidence):
     plt.close(fig)
     return fig
 
-
+# %% ../nbs/12b_secondary.ipynb #12b00036c1
 def phase2_table(shown: Evidence) -> str:
     "What each form gains over the solved classifier of its loss."
     lines = ["| method | ends in | against the solved classifier of the same loss |",
@@ -163,7 +163,7 @@ def phase2_table(shown: Evidence) -> str:
                   for name, (ends, solved) in steps(shown, method).items() if ends]
     return "\n".join(lines)
 
-
+# %% ../nbs/12b_secondary.ipynb #12b00036c2
 def by_epoch_of_phase2(students: dict[int, Record], key: str) -> np.ndarray:   # [seeds, epochs]
     "Loss on training images or accuracy on validation images after each epoch of phase 2."
     return np.array([[e[key] for e in record.history if e["stage"].startswith("phase2-")]
@@ -243,7 +243,7 @@ def plot_settling(shown: Evidence):
     plt.close(fig)
     return fig
 
-
+# %% ../nbs/12b_secondary.ipynb #12b00038c0
 SETTLED = 0.05   # of its range: how near to its last value a measure has to stay
 
 
@@ -307,7 +307,7 @@ def spread_out(record: Record, classes: int = 100) -> np.ndarray:   # float32 [n
     np.put_along_axis(out, top, probability, 1)
     return out
 
-
+# %% ../nbs/12b_secondary.ipynb #12b00040c0
 def averaged(a: Record, b: Record) -> np.ndarray:   # bool [n]
     "Which test images the mean of two networks' probabilities gets right."
     return (spread_out(a) + spread_out(b)).argmax(1) == CIFAR100_LABELS
@@ -341,7 +341,7 @@ def ended(shown: Evidence) -> list[str]:
     scores = {m: np.mean(points(students)) for m, students in trained.items() if students}
     return sorted(scores, key=scores.__getitem__, reverse=True)
 
-
+# %% ../nbs/12b_secondary.ipynb #12b00040c1
 def plot_ensembles(shown: Evidence, records: list[Record]):
     "What averaging with each student, and with another teacher, adds to the teacher."
     import matplotlib.pyplot as plt
@@ -425,7 +425,7 @@ def plot_calibration(shown: Evidence):
     plt.close(fig)
     return fig
 
-
+# %% ../nbs/12b_secondary.ipynb #12b00042c0
 def by_chance(record: Record, draws: int = 200) -> tuple[float, float]:
     "The calibration errors (95 % of them) of a network that is as sure, and calibrated."
     random = np.random.default_rng(0)
@@ -496,7 +496,7 @@ def plot_superclasses(shown: Evidence):
     plt.close(fig)
     return fig
 
-
+# %% ../nbs/12b_secondary.ipynb #12b00044c0
 def superclass_sentence(shown: Evidence) -> str:
     "How many superclasses differ, and whether they differ from each other."
     found = by_superclass(shown)
@@ -570,7 +570,7 @@ def associations(shown: Evidence) -> str:
                      f"{mean(lambda t: t.error_dice_distance):.3f} |")
     return "\n".join(lines)
 
-
+# %% ../nbs/12b_secondary.ipynb #12b00046c0
 def plot_counts(shown: Evidence):
     "The paper's ResNet18/8 beside two of ours at the first seed: unfinished, and fine-tuned."
     import matplotlib.pyplot as plt
