@@ -236,9 +236,9 @@ runs cannot be known from here. *One seed, {authors.device}, {authors.precision}
 2. **Two stages have not clearly beaten one.** Our best two-stage student leads the best student \
 that was trained in one stage by {lead(ours, rival)}. It was also trained longer \
 ({ours.epochs + ours.finetune_epochs} passes, the other {rival.epochs}), and more of its settings \
-were tried. How much that matters: labels alone had the rate 0.1; \
-after ten epochs the best of four rates has {100 * max(rates.values()):.1f} % of the validation \
-images, that one {100 * rates[0.1]:.1f}. *One seed, exploratory.*
+were tried. How much that matters: labels alone had the rate 0.1; after ten epochs the best of \
+{len(rates)} rates has {100 * max(rates.values()):.1f} % of the validation images, that one \
+{100 * rates[0.1]:.1f}. *One seed, exploratory.*
 3. **Phase 2 helped a student trained in one stage, too.** The CRD + KD student goes from \
 {100 * before.tested:.1f} to {100 * after.tested:.1f} % when {after.finetune_epochs} passes of the \
 same phase 2 are added: it gains {lead(after, before)}, and is then ahead of the two-stage student \
