@@ -288,7 +288,6 @@ def _plot_small(ax, shares: list[Interval], chances: list[float], colours: list,
 
 # %% ../nbs/11_shortcuts.ipynb #5c0a0068
 @torch.no_grad()
-@torch.no_grad()
 def features_of(network: nn.Module, images: Images) -> tuple[Tensor, Tensor]:
     "f_pen [N, C1] and f_last [N, C2] of all images as they are."
     network.eval()

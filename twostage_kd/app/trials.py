@@ -152,7 +152,9 @@ def score_of(students: list[Record]) -> float:
 
 def beyond(rate: float, rates: list[float]) -> float | None:
     "The next rate if this one lies at the edge of those that were tried."
-    further = 2 * rate if rate == max(rates) else rate / 2 if rate == min(rates) else 0.0
+    if rate not in (min(rates), max(rates)):
+        return None
+    further = 2 * rate if rate == max(rates) else rate / 2
     return further if LIMITS[0] <= further <= LIMITS[1] else None
 
 
