@@ -247,8 +247,9 @@ by {lead(after, ours)}. How much of that the {after.finetune_epochs} more passes
 without phase 2 is not known yet. *One seed, exploratory.*
 4. **Shortcuts, the paper's title, are not measured in the paper.** On drawn shapes students of a \
 clean teacher's answers took a planted shortcut far less than a student of labels alone, though \
-not never; two stages did not differ from one ([lesson 11](11_shortcuts.ipynb) has the numbers). \
-*One seed.* On photographs nothing is known yet: the experiment waits for its runs.
+not never. Two stages did not differ from one there, and did when the same training was repeated \
+with another rounding ([lesson 11](11_shortcuts.ipynb) has both): that is open. *One seed.* \
+On photographs nothing is known yet: the experiment waits for its runs.
 """
 
 # %% ../nbs/12_study.ipynb #12f10026
